@@ -1,0 +1,1 @@
+"""From annotated photos to training packs: readers, sampling, mining and the Seanlinx layout."""

@@ -1,0 +1,1 @@
+"""The commands of ``gluon-mtcnn``; each module adds its arguments and runs."""
