@@ -1,0 +1,112 @@
+"""Arithmetic on boxes. The inclusive-pixel "+1" of this project lives here and nowhere else.
+
+Every function takes boxes as (n, 4) arrays of ``x1, y1, x2, y2`` in inclusive pixels and returns new arrays in floating
+point; none writes into an argument. float64 input stays float64, anything else is computed in float32.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _float(boxes: np.ndarray) -> np.ndarray:
+    boxes = np.asarray(boxes)
+    return boxes if boxes.dtype == np.float64 else boxes.astype(np.float32)
+
+
+def sides(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the widths and heights, each (n,), of inclusive boxes: ``x2 - x1 + 1``."""
+    boxes = _float(boxes)
+    return boxes[:, 2] - boxes[:, 0] + 1, boxes[:, 3] - boxes[:, 1] + 1
+
+
+def area(boxes: np.ndarray) -> np.ndarray:
+    """Return the areas (n,) in pixels."""
+    width, height = sides(boxes)
+    return width * height
+
+
+def from_xywh(xywh: np.ndarray) -> np.ndarray:
+    """Return inclusive boxes of ``x, y, width, height`` rows: x2 = x + w - 1."""
+    xywh = _float(xywh)
+    return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:4] - 1], axis=1)
+
+
+def intersection(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the (n, m) areas in pixels that each of n boxes shares with each of m others."""
+    boxes, others = _float(boxes)[:, None], _float(others)[None]
+    corner1 = np.maximum(boxes[..., :2], others[..., :2])
+    corner2 = np.minimum(boxes[..., 2:4], others[..., 2:4])
+    overlap = np.maximum(corner2 - corner1 + 1, 0)
+    return overlap[..., 0] * overlap[..., 1]
+
+
+def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the (n, m) intersection over union; 0 where the boxes do not touch."""
+    shared = intersection(boxes, others)
+    union = area(boxes)[:, None] + area(others)[None] - shared
+    return shared / np.maximum(union, np.finfo(shared.dtype).tiny)
+
+
+def containment(boxes: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Return the (n, m) share of each face that lies inside each box: intersection over the face's own area."""
+    shared = intersection(boxes, faces)
+    return shared / np.maximum(area(faces)[None], np.finfo(shared.dtype).tiny)
+
+
+def square(boxes: np.ndarray) -> np.ndarray:
+    """Return squares (n, 4) with the same centres, whose side is the longer side of each box."""
+    boxes = _float(boxes)
+    width, height = sides(boxes)
+    side = np.maximum(width, height)
+    x1 = boxes[:, 0] + width * 0.5 - side * 0.5
+    y1 = boxes[:, 1] + height * 0.5 - side * 0.5
+    return np.stack([x1, y1, x1 + side - 1, y1 + side - 1], axis=1)
+
+
+def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return the boxes with every corner moved into an image of the given size."""
+    boxes = _float(boxes)
+    high = np.array([width - 1, height - 1, width - 1, height - 1], boxes.dtype)
+    return np.clip(boxes, 0, high)
+
+
+def encode(faces: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return the offsets (n, 4) a net should predict in each box for its face: (face - box) / side, per edge."""
+    faces, boxes = _float(faces), _float(boxes)
+    width, height = sides(boxes)
+    return (faces - boxes) / np.stack([width, height, width, height], axis=1)
+
+
+def decode(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Return the faces (n, 4) that the offsets (n, 4) mean in each box; the inverse of `encode`."""
+    boxes = _float(boxes)
+    width, height = sides(boxes)
+    return boxes + np.asarray(offsets) * np.stack([width, height, width, height], axis=1)
+
+
+def encode_landmarks(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Return points (n, 5, 2) in pixels as (n, 10) fractions ``x1 y1 .. x5 y5`` of their boxes (n, 4)."""
+    boxes = _float(boxes)
+    scale = np.stack(sides(boxes), axis=1)[:, None]
+    return ((_float(points) - boxes[:, None, :2]) / scale).reshape(-1, 10)
+
+
+def decode_landmarks(boxes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
+    """Return points (n, 5, 2) in pixels of fractions (n, 10); the inverse of `encode_landmarks`."""
+    boxes = _float(boxes)
+    scale = np.stack(sides(boxes), axis=1)[:, None]
+    return boxes[:, None, :2] + np.asarray(fractions).reshape(-1, 5, 2) * scale
+
+
+def mirror_offsets(offsets: np.ndarray) -> np.ndarray:
+    """Return the offsets (n, 4) of the mirrored crops: ``(-dx2, dy1, -dx1, dy2)``. Twice is the identity."""
+    offsets = np.asarray(offsets)
+    return offsets[:, [2, 1, 0, 3]] * np.array([-1, 1, -1, 1], offsets.dtype)
+
+
+def mirror_landmarks(fractions: np.ndarray) -> np.ndarray:
+    """Return the landmark fractions (n, 10) of the mirrored crops: x -> 1 - x, left and right exchanged."""
+    points = np.asarray(fractions).reshape(-1, 5, 2)[:, [1, 0, 2, 4, 3]].copy()
+    points[..., 0] = 1 - points[..., 0]
+    return points.reshape(-1, 10)

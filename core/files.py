@@ -1,0 +1,68 @@
+"""Files that are whole or not there: written under a temporary name, then renamed. Imports no MXNet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Union
+
+from gluon_mtcnn.core.errors import InputError
+
+PathLike = Union[str, os.PathLike]
+
+
+@contextmanager
+def replacing(path: PathLike) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to; it takes the place of `path` only when the block succeeds."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        move_into_place(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def move_into_place(temporary: PathLike, path: PathLike) -> None:
+    """Rename a finished file, its bytes on the disk first, so that a crash leaves the old file or the new one."""
+    with open(temporary, "rb") as file:
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write indented JSON, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: PathLike) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError
+        It is missing or not JSON; the message names the line.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: expected JSON text, got binary data") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: expected JSON: {error.msg}") from None
+
+
+def sha256(path: PathLike) -> str:
+    """Return the hexadecimal digest of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for piece in iter(lambda: file.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()

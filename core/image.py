@@ -1,0 +1,137 @@
+"""Images: reading, the pyramid, and cutting squares out. BGR uint8 (h, w, 3) everywhere until a net normalises it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Union
+
+import cv2
+import numpy as np
+
+from gluon_mtcnn.core.errors import InputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+MEAN, SCALE = 127.5, 0.0078125
+
+
+def read(path: Union[str, os.PathLike], exif: bool = False) -> np.ndarray:
+    """Return the photo as BGR uint8 (h, w, 3).
+
+    Parameters
+    ----------
+    path : path of an image file
+    exif : bool
+        Turn the photo as its EXIF orientation says. Data sets are annotated without, so False is the default.
+
+    Raises
+    ------
+    InputError
+        The file is missing, empty, or not an image that OpenCV can decode.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise InputError(f"{path}: expected an image, got {len(data)} bytes that do not decode as one")
+    return image
+
+
+def as_bgr(image: np.ndarray, color: str = "bgr") -> np.ndarray:
+    """Return any numpy image as contiguous BGR uint8 (h, w, 3).
+
+    Parameters
+    ----------
+    image : (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); uint8, uint16 (scaled down), bool or float (0..255)
+    color : {"bgr", "rgb"}
+        Order of the first three channels of colour images.
+
+    Raises
+    ------
+    InputError
+        Another shape, type or order.
+    """
+    if color not in ("bgr", "rgb"):
+        raise InputError(f"color must be 'bgr' or 'rgb', but got {color!r}")
+    image = np.asarray(image)
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise InputError(f"an image must be (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), but got {image.shape}")
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    elif image.dtype == bool:
+        image = image.astype(np.uint8) * 255
+    elif image.dtype != np.uint8:
+        if not np.issubdtype(image.dtype, np.number) or not np.isfinite(image).all():
+            raise InputError(f"an image must hold finite numbers, but got {image.dtype}")
+        image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
+    return np.ascontiguousarray(image[..., ::-1] if color == "rgb" else image)
+
+
+def pyramid_scales(height: int, width: int, min_face: float, factor: float = 0.709, cell: int = 12) -> list[float]:
+    """Return the scales at which the P-Net looks: the first makes `min_face` px fill its cell.
+
+    Ends with the last scale whose shorter side, truncated to an integer, is above the cell (the rule of Seanlinx).
+    """
+    if min_face <= 0 or not 0 < factor < 1:
+        raise InputError(f"min face must be > 0 and scale factor in (0, 1), but got {min_face} and {factor}")
+    scales = []
+    scale = cell / min_face
+    while min(int(height * scale), int(width * scale)) > cell:
+        scales.append(scale)
+        scale *= factor
+    return scales
+
+
+def resize(image: np.ndarray, scale: float) -> np.ndarray:
+    """Return the image resized bilinearly to ``int(side * scale)``."""
+    height, width = image.shape[:2]
+    return cv2.resize(image, (int(width * scale), int(height * scale)), interpolation=cv2.INTER_LINEAR)
+
+
+def crop_and_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
+    """Cut integer boxes out of an image and resize each to a square.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+    boxes : (n, 4) integers
+        Inclusive pixels; may reach outside the image, where the crop is zero.
+    size : int
+        Side of the result.
+
+    Returns
+    -------
+    (n, size, size, 3) uint8
+    """
+    boxes = np.asarray(boxes)
+    out = np.zeros((len(boxes), size, size, 3), np.uint8)
+    height, width = image.shape[:2]
+    limits = np.array([width, height])
+    corner1 = boxes[:, :2].astype(np.int64)
+    corner2 = boxes[:, 2:4].astype(np.int64) + 1
+    inside1, inside2 = np.clip(corner1, 0, limits), np.clip(corner2, 0, limits)
+    whole = ((inside1 == corner1) & (inside2 == corner2)).all(axis=1)
+    empty = (inside2 <= inside1).any(axis=1)
+    edges = np.concatenate([inside1, inside2], axis=1).tolist()  # Python's integers index faster than numpy's
+    for i in np.flatnonzero(~empty).tolist():
+        x1, y1, x2, y2 = edges[i]
+        patch = image[y1:y2, x1:x2]
+        if not whole[i]:
+            (left, top), (right, bottom) = inside1[i] - corner1[i], corner2[i] - inside2[i]
+            patch = cv2.copyMakeBorder(patch, top, bottom, left, right, cv2.BORDER_CONSTANT)
+        cv2.resize(patch, (size, size), dst=out[i], interpolation=cv2.INTER_LINEAR)
+    return out
+
+
+def normalise(images: np.ndarray) -> np.ndarray:
+    """Return (n, h, w, 3) uint8 as the nets' input: (n, 3, h, w) float32, ``(x - 127.5) / 128``."""
+    return (images.transpose(0, 3, 1, 2).astype(np.float32) - np.float32(MEAN)) * np.float32(SCALE)

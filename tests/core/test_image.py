@@ -1,0 +1,93 @@
+import cv2
+import numpy as np
+import pytest
+
+from gluon_mtcnn.core import image as images
+from gluon_mtcnn.core.errors import InputError
+
+
+def test_read_gives_bgr_and_names_a_bad_file(tmp_path):
+    picture = np.zeros((4, 6, 3), np.uint8)
+    picture[..., 0] = 250  # blue
+    cv2.imwrite(str(tmp_path / "a b.c.png"), picture)
+    np.testing.assert_array_equal(images.read(tmp_path / "a b.c.png"), picture)
+    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"text\.jpg: expected an image, got 13 bytes"):
+        images.read(tmp_path / "text.jpg")
+    with pytest.raises(InputError, match=r"empty\.jpg: expected an image, got 0 bytes"):
+        images.read(tmp_path / "empty.jpg")
+    with pytest.raises(InputError, match=r"none\.jpg: cannot be read: No such file"):
+        images.read(tmp_path / "none.jpg")
+
+
+def test_read_ignores_exif_unless_asked(tmp_path):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    Image.new("RGB", (8, 4)).save(tmp_path / "turned.jpg", exif=exif)
+    assert images.read(tmp_path / "turned.jpg").shape == (4, 8, 3)
+    assert images.read(tmp_path / "turned.jpg", exif=True).shape == (8, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        pytest.param(np.full((2, 2), 7, np.uint8), 7, id="grey"),
+        pytest.param(np.full((2, 2, 1), 7, np.uint8), 7, id="grey with a channel axis"),
+        pytest.param(np.full((2, 2, 4), 7, np.uint8), 7, id="alpha is dropped"),
+        pytest.param(np.full((2, 2, 3), 7 * 256 + 3, np.uint16), 7, id="16 bits"),
+        pytest.param(np.full((2, 2, 3), 6.6), 7, id="float"),
+        pytest.param(np.ones((2, 2), bool), 255, id="bool"),
+    ],
+)
+def test_as_bgr_accepts(array, expected):
+    got = images.as_bgr(array)
+    assert got.shape == (2, 2, 3)
+    assert got.dtype == np.uint8
+    assert (got == expected).all()
+
+
+def test_as_bgr_swaps_rgb_and_refuses_the_rest():
+    rgb = np.array([[[1, 2, 3]]], np.uint8)
+    assert images.as_bgr(rgb, "rgb").tolist() == [[[3, 2, 1]]]
+    assert images.as_bgr(rgb[:, ::-1]).flags["C_CONTIGUOUS"]
+    with pytest.raises(InputError, match=r"must be \(h, w\).*but got \(2, 2, 2\)"):
+        images.as_bgr(np.zeros((2, 2, 2), np.uint8))
+    with pytest.raises(InputError, match="finite numbers"):
+        images.as_bgr(np.full((2, 2, 3), np.nan))
+    with pytest.raises(InputError, match="'bgr' or 'rgb', but got 'hsv'"):
+        images.as_bgr(rgb, "hsv")
+
+
+def test_pyramid_by_hand():
+    # 480 x 640 at min face 20: .6, then * .709; 480 * .6 * .709**9 = 13.03 -> 13 > 12, the next is 9
+    scales = images.pyramid_scales(480, 640, 20)
+    assert len(scales) == 10
+    assert scales[0] == 0.6
+    assert scales[1] == pytest.approx(0.6 * 0.709)
+    assert images.pyramid_scales(19, 640, 20) == []
+    assert images.pyramid_scales(1, 1, 20) == []
+    for bad in ((0, 0.709), (20, 1.0), (20, 0)):
+        with pytest.raises(InputError, match="min face must be > 0"):
+            images.pyramid_scales(100, 100, *bad)
+
+
+def test_crops_by_hand():
+    picture = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
+    boxes = np.array([[1, 1, 3, 3], [-1, -1, 1, 1], [4, 3, 6, 5], [20, 20, 22, 22], [-9, 0, -7, 2]])
+    crops = images.crop_and_resize(picture, boxes, 3)
+    np.testing.assert_array_equal(crops[0], picture[1:4, 1:4])
+    np.testing.assert_array_equal(crops[1][1:, 1:], picture[:2, :2])
+    assert not crops[1][0].any()
+    assert not crops[1][:, 0].any()
+    np.testing.assert_array_equal(crops[2][:2, :2], picture[3:, 4:])
+    assert not crops[2][2].any()
+    assert not crops[3:].any()
+    assert images.crop_and_resize(picture, np.zeros((0, 4), int), 12).shape == (0, 12, 12, 3)
+
+
+def test_normalise_by_hand():
+    got = images.normalise(np.array([[[[0, 127, 255]]]], np.uint8))
+    np.testing.assert_allclose(got[0, :, 0, 0], [-0.99609375, -0.00390625, 0.99609375])
