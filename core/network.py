@@ -1,0 +1,241 @@
+"""P-Net, R-Net and O-Net as Gluon HybridBlocks (Zhang et al. 2016, figure 2). They return logits, not probabilities.
+
+Two choices are part of a net's configuration because checkpoints differ in them:
+
+- ``pooling``: "full" rounds the pooled side up (an odd map's last row or column is pooled alone), "valid" down.
+- ``order``: "prelu_first" is the layer order of the paper. "pool_first" pools before the PReLU: the same function
+  wherever slopes are not negative (max commutes with a non-decreasing map), at half the training time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gluon_mtcnn.core.image import MEAN, SCALE
+from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.types import INPUT_SIZE
+
+nn = mx.gluon.nn
+HybridBlock = mx.gluon.HybridBlock
+
+
+@dataclass(frozen=True)
+class NetSpec:
+    """What distinguishes two nets of the same kind.
+
+    Attributes
+    ----------
+    kind : {"pnet", "rnet", "onet"}
+    landmarks : bool
+        Has the head for five points (10 outputs, x1 y1 ... x5 y5).
+    pooling : {"full", "valid"}
+    order : {"prelu_first", "pool_first"}
+    """
+
+    kind: str
+    landmarks: bool = False
+    pooling: str = "full"
+    order: str = "pool_first"
+
+    def __post_init__(self) -> None:
+        for name, allowed in (
+            ("kind", tuple(INPUT_SIZE)),
+            ("pooling", ("full", "valid")),
+            ("order", ("prelu_first", "pool_first")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}, but got {getattr(self, name)!r}")
+
+
+class PReLU(HybridBlock):
+    """``x`` where positive, ``alpha * x`` elsewhere, one alpha per channel; any sign of alpha is exact.
+
+    Written as relu(x) + alpha * (x - relu(x)): MXNet 1.9.1's own LeakyReLU(act_type="prelu") computes a wrong gradient
+    for alpha in hybridized nets on CPU, depending on the memory plan (tests/core/test_network.py shows it).
+
+    Shapes: (n, channels) or (n, channels, h, w), as `spatial` says; returns the same shape.
+    """
+
+    def __init__(self, channels: int, spatial: bool = True, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._shape = (1, -1, 1, 1) if spatial else (1, -1)
+        with self.name_scope():
+            self.alpha = self.params.get("alpha", shape=(channels,), init=mx.init.Constant(0.25))
+
+    def hybrid_forward(self, F: Any, x: Any, alpha: Any) -> Any:
+        """Return the activated x."""
+        positive = F.relu(x)
+        return positive + F.broadcast_mul(F.reshape(alpha, self._shape), x - positive)
+
+
+class ConvStage(HybridBlock):
+    """Convolution, PReLU and an optional max pool, in the order of the spec."""
+
+    def __init__(self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._pool_first = spec.order == "pool_first"
+        with self.name_scope():
+            self.conv = nn.Conv2D(channels[1], kernel, in_channels=channels[0])
+            self.prelu = PReLU(channels[1])
+            self.pool = nn.MaxPool2D(pool, 2, ceil_mode=spec.pooling == "full") if pool else None
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return the stage's feature map."""
+        x = self.conv(x)
+        if self.pool is None:
+            return self.prelu(x)
+        return self.prelu(self.pool(x)) if self._pool_first else self.pool(self.prelu(x))
+
+
+class DenseStage(HybridBlock):
+    """A fully connected layer (its input is flattened in the order channel, row, column) and its PReLU."""
+
+    def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        with self.name_scope():
+            self.dense = nn.Dense(outputs, in_units=inputs)
+            self.prelu = PReLU(outputs, spatial=False)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return the activated features (n, outputs)."""
+        return self.prelu(self.dense(x))
+
+
+class Net(HybridBlock):
+    """What the three nets share: stages named ``stage1`` ..., for R and O ``fc``, and two or three heads; see `build`.
+
+    Input: (n, 3, h, w) float32, BGR, normalised as in ``core.image``. Output: logits (n, 2[, h', w']) of background and
+    face, offsets (n, 4[, h', w']) for ``core.boxes.decode``, and with landmarks fractions (n, 10[, h', w']).
+    """
+
+    def __init__(self, spec: NetSpec, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.spec = spec
+        with self.name_scope():
+            self._body = self._make_body()
+            for name, block in self._body.items():
+                setattr(self, name, block)
+            self.face_head = self._head(2)
+            self.box_head = self._head(4)
+            self.landmark_head = self._head(10) if spec.landmarks else None
+
+    def _make_body(self) -> dict[str, HybridBlock]:
+        raise NotImplementedError
+
+    def _head(self, outputs: int) -> HybridBlock:
+        raise NotImplementedError
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return (logits, offsets) or (logits, offsets, landmarks)."""
+        for block in self._body.values():
+            x = block(x)
+        if self.landmark_head is None:
+            return self.face_head(x), self.box_head(x)
+        return self.face_head(x), self.box_head(x), self.landmark_head(x)
+
+    def slopes_before_pool(self) -> list[Any]:
+        """Return the slope parameters of the stages that pool: where >= 0, both layer orders are the same function."""
+        stages = [block for block in self._body.values() if isinstance(block, ConvStage)]
+        return [stage.prelu.alpha for stage in stages if stage.pool is not None]
+
+
+class PNet(Net):
+    """The proposal net: 12x12 cells at stride 2, fully convolutional."""
+
+    def _make_body(self) -> dict[str, HybridBlock]:
+        return {
+            "stage1": ConvStage(self.spec, (3, 10), 3, pool=2),
+            "stage2": ConvStage(self.spec, (10, 16), 3),
+            "stage3": ConvStage(self.spec, (16, 32), 3),
+        }
+
+    def _head(self, outputs: int) -> HybridBlock:
+        return nn.Conv2D(outputs, 1, in_channels=32, weight_initializer=mx.init.Normal(0.01))
+
+
+class RNet(Net):
+    """The refinement net: 24x24 crops."""
+
+    def _make_body(self) -> dict[str, HybridBlock]:
+        side = 3 if self.spec.pooling == "full" else 2
+        return {
+            "stage1": ConvStage(self.spec, (3, 28), 3, pool=3),
+            "stage2": ConvStage(self.spec, (28, 48), 3, pool=3),
+            "stage3": ConvStage(self.spec, (48, 64), 2),
+            "fc": DenseStage(64 * side * side, 128),
+        }
+
+    def _head(self, outputs: int) -> HybridBlock:
+        return nn.Dense(outputs, in_units=128, weight_initializer=mx.init.Normal(0.01))
+
+
+class ONet(Net):
+    """The output net: 48x48 crops."""
+
+    def _make_body(self) -> dict[str, HybridBlock]:
+        side = 3 if self.spec.pooling == "full" else 2
+        return {
+            "stage1": ConvStage(self.spec, (3, 32), 3, pool=3),
+            "stage2": ConvStage(self.spec, (32, 64), 3, pool=3),
+            "stage3": ConvStage(self.spec, (64, 64), 3, pool=2),
+            "stage4": ConvStage(self.spec, (64, 128), 2),
+            "fc": DenseStage(128 * side * side, 256),
+        }
+
+    def _head(self, outputs: int) -> HybridBlock:
+        return nn.Dense(outputs, in_units=256, weight_initializer=mx.init.Normal(0.01))
+
+
+KINDS = {"pnet": PNet, "rnet": RNet, "onet": ONet}
+
+
+def build(spec: NetSpec) -> Net:
+    """Return the net that a spec describes, without parameters: initialise it or load a checkpoint."""
+    return KINDS[spec.kind](spec, prefix=spec.kind + "_")
+
+
+def initialise(net: Net, ctx: Any = None, seed: int = 0) -> None:
+    """Draw fresh parameters: Xavier (gaussian, fan-in, 2) as in Seanlinx, heads N(0, 0.01), slopes 0.25, biases 0.
+
+    The draw is a function of the seed alone, whatever was drawn before and on however many devices.
+    """
+    mx.random.seed(seed)
+    init = mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)
+    net.initialize(init, ctx=mx.cpu(), force_reinit=True)
+    for parameter in net.collect_params().values():
+        parameter.data(mx.cpu()).wait_to_read()
+    if ctx is not None:
+        net.collect_params().reset_ctx(ctx)
+
+
+def clamp_slopes(net: Net) -> None:
+    """Move the slopes that a pool-first net has before its PReLUs back to >= 0, in place, on every device."""
+    if net.spec.order != "pool_first":
+        return
+    for parameter in net.slopes_before_pool():
+        for array in parameter.list_data():
+            mx.nd.relu(array, out=array)
+
+
+class FromPixels(HybridBlock):
+    """A net that takes uint8 pixels and normalises them on the device.
+
+    Input: (n, 3, h, w), or (n, h, w, 3) with ``channels_last``; BGR. Output: as the net's; with ``probability`` the
+    logits are replaced by the face probability (n[, h', w']).
+    """
+
+    def __init__(self, net: Net, channels_last: bool = False, probability: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._channels_last = channels_last
+        self._probability = probability
+        self.net = net
+
+    def hybrid_forward(self, F: Any, pixels: Any) -> Any:
+        """Return what the net returns for the pixels."""
+        x = F.transpose(pixels, (0, 3, 1, 2)) if self._channels_last else pixels
+        outputs = self.net((F.cast(x, "float32") - MEAN) * SCALE)
+        if not self._probability:
+            return outputs
+        face = F.slice_axis(F.softmax(outputs[0], axis=1), axis=1, begin=1, end=2)
+        return (F.squeeze(face, axis=1), *outputs[1:])
