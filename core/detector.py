@@ -1,0 +1,213 @@
+"""The cascade: an image in, faces out (Zhang et al. 2016, section II-A).
+
+One function a stage: P-Net over the pyramid, R-Net and O-Net on squared crops. Two arithmetics: "exact" maps cells and
+squares without rounding more than the crop itself needs; "seanlinx" repeats the original to the digit (rounded
+proposals that are one pixel wider, offsets counted from the clipped square).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from gluon_mtcnn.core import boxes as box_ops
+from gluon_mtcnn.core.checkpoint import Model, load_model
+from gluon_mtcnn.core.engine import MxnetEngine
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.image import as_bgr, crop_and_resize, pyramid_scales, resize
+from gluon_mtcnn.core.nms import legacy_order, nms
+from gluon_mtcnn.core.types import INPUT_SIZE, NETS, Detections
+
+STRIDE, CELL = 2, 12
+NMS_SCALE, NMS_UNION, NMS_MINIMUM = 0.5, 0.7, 0.7
+
+
+@dataclass
+class Stage:
+    """What one net left of its candidates, best score first.
+
+    Attributes
+    ----------
+    before : (n, 5) float64
+        x1 y1 x2 y2 score as the boxes went into the net. P and R: the boxes that are left after NMS. O: all that passed
+        its threshold, since its NMS works on calibrated boxes.
+    after : (m, 5) float64
+        The boxes that are left, moved by the net's offsets.
+    landmarks : (m, 5, 2) float64 or None
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    landmarks: Optional[np.ndarray] = None
+
+    def detections(self) -> Detections:
+        """Return the faces after this stage."""
+        return Detections(self.after[:, :4], self.after[:, 4], self.landmarks)
+
+
+@dataclass
+class _Candidates:
+    """Boxes on their way through a stage: (n, 4), the same calibrated, (n,) scores, (n, 5, 2) landmarks or None."""
+
+    boxes: np.ndarray
+    calibrated: np.ndarray
+    scores: np.ndarray
+    landmarks: Optional[np.ndarray] = None
+
+    def __getitem__(self, index: Any) -> _Candidates:
+        landmarks = None if self.landmarks is None else self.landmarks[index]
+        return _Candidates(self.boxes[index], self.calibrated[index], self.scores[index], landmarks)
+
+    def stage(self, mode: str, legacy: bool) -> Stage:
+        """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""
+        order = _order(self.scores, legacy)
+        if mode == "union":
+            left = before = self[nms(self.boxes, self.scores, NMS_UNION, order=order)]
+        else:
+            before = self[order]
+            left = self[nms(self.calibrated, self.scores, NMS_MINIMUM, mode, order)]
+        return Stage(
+            np.concatenate([before.boxes, before.scores[:, None]], axis=1),
+            np.concatenate([left.calibrated, left.scores[:, None]], axis=1),
+            left.landmarks,
+        )
+
+
+class Detector:
+    """Finds faces with the nets of a model.
+
+    Parameters
+    ----------
+    model : path of a model folder, or a loaded Model
+    min_face : float
+        Smallest face to look for, pixels.
+    thresholds : three floats, optional
+        Face scores that P, R and O require (strictly more); the model's own by default.
+    scale_factor : float
+        Between levels of the pyramid.
+    last_stage : {"pnet", "rnet", "onet"}, optional
+        Where to stop; default: the last net up to which the model has all.
+    compat : {"seanlinx"}, optional
+        Repeat the original's arithmetic.
+    color : {"bgr", "rgb"}
+        Order of the channels in the images given to `detect`.
+    device : MXNet context, optional
+
+    Raises
+    ------
+    InputError
+        An option out of range, or a net that the model does not have.
+
+    Notes
+    -----
+    Use one detector a thread.
+    """
+
+    def __init__(
+        self,
+        model: Union[str, os.PathLike, Model],
+        min_face: float = 20,
+        thresholds: Optional[tuple[float, ...]] = None,
+        scale_factor: float = 0.709,
+        last_stage: Optional[str] = None,
+        compat: Optional[str] = None,
+        color: str = "bgr",
+        device: Any = None,
+    ) -> None:
+        self.model = model if isinstance(model, Model) else load_model(model)
+        self.thresholds = tuple(thresholds or self.model.thresholds)
+        if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
+            raise InputError(f"thresholds: expected three numbers from 0 to 1, got {self.thresholds}")
+        if compat not in (None, "seanlinx"):
+            raise InputError(f"compat: expected 'seanlinx', got {compat!r}")
+        self.kinds = _stages(self.model, last_stage)
+        self.min_face, self.scale_factor, self.color = min_face, scale_factor, color
+        pyramid_scales(1, 1, min_face, scale_factor)  # refuse bad values here, not at the first image
+        self._legacy = compat == "seanlinx"
+        self._clipped = self._legacy or self.model.calibration == "clipped"
+        self._engine = MxnetEngine(self.model, device)
+
+    def detect(self, image: np.ndarray) -> Detections:
+        """Return the faces of an image (h, w[, 1, 3 or 4]), best score first; boxes in its inclusive pixels."""
+        return self.stages(image)[self.kinds[-1]].detections()
+
+    def stages(self, image: np.ndarray) -> dict[str, Stage]:
+        """Return what each net left, by net; boxes before and after calibration."""
+        image = as_bgr(image, self.color)
+        found = {"pnet": self._propose(image)}
+        for kind in self.kinds[1:]:
+            before = found[NETS[NETS.index(kind) - 1]]
+            found[kind] = self._refine(kind, image, before.after[:, :4])
+        return found
+
+    def _propose(self, image: np.ndarray) -> Stage:
+        """P-Net over the pyramid; NMS .5 within a scale, .7 over all."""
+        height, width = image.shape[:2]
+        scales = pyramid_scales(height, width, self.min_face, self.scale_factor, CELL)
+        levels = [self._propose_at(image, scale) for scale in scales]
+        candidates = _Candidates(
+            np.concatenate([np.zeros((0, 4)), *(level.boxes for level in levels)]),
+            np.concatenate([np.zeros((0, 4)), *(level.calibrated for level in levels)]),
+            np.concatenate([np.zeros(0, np.float32), *(level.scores for level in levels)]),
+        )
+        return candidates.stage("union", self._legacy)
+
+    def _propose_at(self, image: np.ndarray, scale: float) -> _Candidates:
+        level = resize(image, scale)
+        probability, offsets, _ = self._engine.run("pnet", level[None])
+        rows, columns = np.nonzero(probability[0] > np.float32(self.thresholds[0]))
+        scores = probability[0, rows, columns]
+        boxes = self._cells(rows, columns, scale, image.shape, level.shape)
+        keep = nms(boxes, scores, NMS_SCALE, order=_order(scores, self._legacy))
+        boxes, offsets = boxes[keep], offsets[0][:, rows[keep], columns[keep]].T
+        return _Candidates(boxes, box_ops.decode(boxes, offsets), scores[keep])
+
+    def _cells(
+        self, rows: np.ndarray, columns: np.ndarray, scale: float, shape: tuple[int, ...], level: tuple[int, ...]
+    ) -> np.ndarray:
+        """Return the boxes (n, 4) in the image that cells of a pyramid level look at."""
+        corner = np.stack([columns, rows], axis=1) * float(STRIDE)
+        if self._legacy:
+            return np.rint(np.concatenate([corner, corner + CELL], axis=1) / scale)
+        ratio = np.array([shape[1] / level[1], shape[0] / level[0]])
+        return np.concatenate([corner * ratio, (corner + CELL) * ratio - 1], axis=1)
+
+    def _refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Stage:
+        """R- or O-Net on squares around the candidates: threshold, NMS, calibrate (O: calibrate, then NMS)."""
+        squares = np.rint(box_ops.square(candidates))
+        squares = squares[_touching(squares, image.shape)]
+        mode = "union" if kind == "rnet" else "minimum"
+        if len(squares) == 0:
+            points = np.zeros((0, 5, 2)) if self.model.nets[kind].spec.landmarks else None
+            return _Candidates(squares, squares, np.zeros(0, np.float32), points).stage(mode, self._legacy)
+        crops = crop_and_resize(image, squares, INPUT_SIZE[kind])
+        scores, offsets, fractions = self._engine.run_crops(kind, crops)
+        bases = box_ops.clip(squares, *image.shape[:2]) if self._clipped else squares
+        points = None if fractions is None else box_ops.decode_landmarks(squares, fractions)
+        candidates = _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
+        return candidates[scores > np.float32(self.thresholds[NETS.index(kind)])].stage(mode, self._legacy)
+
+
+def _order(scores: np.ndarray, legacy: bool) -> np.ndarray:
+    """Return the order in which NMS takes boxes."""
+    return legacy_order(scores) if legacy else np.argsort(-scores, kind="stable")
+
+
+def _stages(model: Model, last: Optional[str]) -> tuple[str, ...]:
+    """Return the nets to run, in order."""
+    if last is not None and last not in NETS:
+        raise InputError(f"last stage: expected {', '.join(NETS)}, got {last!r}")
+    if last is None:
+        last = next((kind for kind in reversed(NETS) if kind in model.nets), "pnet")
+    kinds = NETS[: NETS.index(last) + 1]
+    model.require(kinds)
+    return kinds
+
+
+def _touching(squares: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return which squares have at least one pixel in the image and a positive side."""
+    x1, y1, x2, y2 = squares.T
+    return (x2 >= 0) & (y2 >= 0) & (x1 < shape[1]) & (y1 < shape[0]) & (x2 >= x1) & (y2 >= y1)

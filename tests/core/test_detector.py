@@ -1,0 +1,149 @@
+import json
+
+import numpy as np
+import pytest
+
+from gluon_mtcnn.core import image as images
+from gluon_mtcnn.core.checkpoint import Model
+from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.engine import MxnetEngine
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.legacy import load_seanlinx
+from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.types import NETS
+
+
+@pytest.fixture(scope="module")
+def model():
+    """A cascade with random weights whose scores lie around .5: plenty of boxes pass."""
+    nets = {}
+    for i, kind in enumerate(NETS):
+        nets[kind] = build(NetSpec(kind, landmarks=kind == "onet"))
+        initialise(nets[kind], seed=i)
+    return Model(nets=nets, thresholds=(0.3, 0.3, 0.3))
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+
+
+def test_cells_of_the_exact_arithmetic_by_hand(model):
+    # photo 100 x 80 at scale .5: level 50 x 40. Cell row 3, column 5 covers columns 10..21 of the level: 20..43
+    boxes = Detector(model)._cells(np.array([3]), np.array([5]), 0.5, (80, 100, 3), (40, 50, 3))
+    np.testing.assert_allclose(boxes, [[20, 12, 43, 35]])
+
+
+def test_cells_of_the_legacy_arithmetic_by_hand(model):
+    # round(2 * 5 / .3) = 33, round((2 * 5 + 12) / .3) = 73
+    boxes = Detector(model, compat="seanlinx")._cells(np.array([0]), np.array([5]), 0.3, (0, 0, 3), (0, 0, 3))
+    np.testing.assert_allclose(boxes, [[33, 0, 73, 40]])
+
+
+@pytest.mark.parametrize("compat", [None, "seanlinx"])
+def test_stages_and_detections_fit_together(model, photo, compat):
+    detector = Detector(model, compat=compat)
+    stages = detector.stages(photo)
+    assert list(stages) == list(NETS)
+    for stage in stages.values():
+        assert len(stage.after) > 0
+        assert stage.before.shape[1] == stage.after.shape[1] == 5
+        assert (np.diff(stage.after[:, 4]) <= 0).all()
+        assert (stage.after[:, 4] > 0.3).all()
+    faces = detector.detect(photo)
+    np.testing.assert_allclose(faces.as_array(), stages["onet"].after, rtol=1e-6)
+    assert faces.landmarks.shape == (len(faces), 5, 2)
+
+
+def test_thresholds_are_strict_and_stages_can_stop_early(model, photo):
+    assert len(Detector(model, thresholds=(1, 1, 1)).detect(photo)) == 0
+    alone = Detector(model, last_stage="pnet")
+    assert alone.kinds == ("pnet",)
+    proposals = Detector(model).stages(photo)["pnet"].detections()
+    np.testing.assert_array_equal(alone.detect(photo).as_array(), proposals.as_array())
+    only_p = Model(nets={"pnet": model.nets["pnet"]}, path="folder")
+    assert Detector(only_p).kinds == ("pnet",)
+    with pytest.raises(InputError, match=r"folder: the model has no rnet \(it has: pnet\)"):
+        Detector(only_p, last_stage="rnet")
+    with pytest.raises(InputError, match="the model has no pnet"):
+        Detector(Model(nets={"rnet": model.nets["rnet"]}))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (5, 5), (12, 300, 3), (300, 13, 4), (2000, 20, 3), (0, 0, 3), (0, 50, 3)])
+def test_odd_images_give_typed_results(model, shape):
+    faces = Detector(model).detect(np.full(shape, 99, np.uint8))
+    assert faces.boxes.shape == (len(faces), 4)
+    assert faces.landmarks.shape == (len(faces), 5, 2)
+
+
+def test_colour_order_matters_and_is_explicit(model, photo):
+    bgr = Detector(model).detect(photo)
+    rgb = Detector(model, color="rgb").detect(photo[..., ::-1])
+    np.testing.assert_array_equal(bgr.boxes, rgb.boxes)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"thresholds": (0.5, 0.5)}, "thresholds: expected three numbers"),
+        ({"thresholds": (0.5, 0.5, 1.5)}, "thresholds: expected three numbers"),
+        ({"min_face": 0}, "min face must be > 0"),
+        ({"scale_factor": 1.2}, "scale factor in"),
+        ({"compat": "caffe"}, "compat: expected 'seanlinx', got 'caffe'"),
+        ({"last_stage": "qnet"}, "last stage: expected pnet, rnet, onet, got 'qnet'"),
+    ],
+)
+def test_bad_options(model, options, message):
+    with pytest.raises(InputError, match=message):
+        Detector(model, **options)
+
+
+def test_batches_of_crops_are_padded_invisibly(model):
+    engine = MxnetEngine(model)
+    crops = np.random.default_rng(1).integers(0, 256, (300, 24, 24, 3), np.uint8)
+    scores, offsets, landmarks = engine.run_crops("rnet", crops)
+    assert (scores.shape, offsets.shape, landmarks) == ((300,), (300, 4), None)
+    alone, _, _ = engine.run("rnet", crops[299:])
+    np.testing.assert_allclose(scores[299:], alone, atol=1e-6)
+
+
+def test_landmarks_follow_the_square(model, photo):
+    """Points are fractions of the square that O-Net saw: shifting the photo's content shifts box and points alike."""
+    detector = Detector(model)
+    square = np.array([[10.0, 12, 57, 59]])
+    stage = detector._refine("onet", photo, square)
+    _, offsets, fractions = model.nets["onet"](mx.nd.array(images.normalise(photo[None, 12:60, 10:58])))
+    points = fractions.asnumpy().reshape(5, 2)
+    np.testing.assert_allclose(stage.landmarks[0], [10, 12] + 48 * points, rtol=1e-5)
+    np.testing.assert_allclose(stage.after[0, :4], square[0] + 48 * offsets.asnumpy()[0], rtol=1e-5)
+
+
+RUNS = ["fddb_default_0.6_0.7_0.7_min24", "min20_0.6_0.7_0.7", "demo_default_0.5_0.5_0.7_min40"]
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_compat_gives_the_originals_boxes_after_every_stage(shared, run):
+    folder = shared / "seanlinx"
+    expected = json.loads((folder / "golden_test01.json").read_text())["runs"][run]
+    legacy = load_seanlinx({k: folder / "model" / k for k in NETS}, dict.fromkeys(NETS, 16))
+    detector = Detector(legacy, expected["min_face"], tuple(expected["thresholds"]), compat="seanlinx")
+    stages = detector.stages(images.read(folder / "test01.jpg"))
+    for kind, stage in stages.items():
+        for name, got in (("boxes", stage.before), ("boxes_c", stage.after)):
+            wanted = np.array(sorted(expected[f"{kind}_{name}"]))
+            assert len(got) == len(wanted), (kind, name)
+            got = np.array(sorted(got.tolist()))
+            np.testing.assert_allclose(got[:, :4], wanted[:, :4], rtol=0, atol=1e-2, err_msg=f"{kind} {name}")
+            np.testing.assert_allclose(got[:, 4], wanted[:, 4], rtol=0, atol=1e-4, err_msg=f"{kind} {name}")
+
+
+def test_exact_arithmetic_finds_the_same_faces(shared):
+    folder = shared / "seanlinx"
+    legacy = load_seanlinx({k: folder / "model" / k for k in NETS}, dict.fromkeys(NETS, 16))
+    photo = images.read(folder / "test01.jpg")
+    exact, compat = Detector(legacy).detect(photo), Detector(legacy, compat="seanlinx").detect(photo)
+    from gluon_mtcnn.core.boxes import iou
+
+    assert len(exact) == len(compat) == 8
+    assert (iou(exact.boxes, compat.boxes).max(axis=1) > 0.7).all()
