@@ -1,0 +1,83 @@
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from gluon_mtcnn import __version__
+from gluon_mtcnn.tools import cli
+
+
+@pytest.fixture(autouse=True)
+def root_logger():
+    """Let each call set up logging as a fresh process would."""
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield
+    logging.root.handlers[:], logging.root.level = handlers, level
+
+
+def test_help_lists_every_command(capsys):
+    assert cli.main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name in cli.COMMANDS:
+        assert f"  {name} " in out
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_has_help_with_an_example(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*name.split(), "--help"])
+    assert stop.value.code == 0
+    out = capsys.readouterr().out
+    assert f"gluon-mtcnn {name}" in out.split("options:")[0], "the description shows a working example"
+    for option in ("--seed", "--num-workers", "--quiet", "-v"):
+        assert option in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["fly"], "gluon-mtcnn: unknown command 'fly' (see gluon-mtcnn --help)"),
+        (["evaluate"], "gluon-mtcnn evaluate: expected one of fddb"),
+        (["plot", "pie"], "gluon-mtcnn plot: expected one of roc"),
+    ],
+)
+def test_unknown_commands(argv, message, capsys):
+    assert cli.main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(message)
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_bad_options_are_one_line_and_code_2(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["detect", "x.jpg", "--thresholds", ".5,2,.7"])
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert "argument --thresholds: expected 0 to 1, got 2.0" in err
+
+
+def test_no_arguments_and_version(capsys):
+    assert cli.main([]) == 2
+    assert cli.main(["--version"]) == 0
+    assert f"gluon-mtcnn {__version__}" in capsys.readouterr().out
+
+
+def test_ctrl_c_is_130(monkeypatch, capsys):
+    def interrupt(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "parse", interrupt)
+    assert cli.main(["detect", "x"]) == 130
+
+
+def test_python_m_runs_the_command_without_importing_mxnet(checkout):
+    code = "import sys; from gluon_mtcnn.tools.cli import main; main(['--help']); print('mxnet' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.stdout.endswith("False\n")
+    result = subprocess.run([sys.executable, "-m", "gluon_mtcnn", "fly"], env=environment, capture_output=True, text=True)
+    assert result.returncode == 2

@@ -1,0 +1,119 @@
+"""The command ``gluon-mtcnn``: finds the command's module, parses, runs, and turns errors into one line and a code.
+
+A command module has a docstring, ``add_arguments(parser)`` and ``run(args) -> int``, and imports nothing slow (MXNet,
+matplotlib) before ``run``. Exit codes: 0 done, 1 our own failure, 2 bad usage or input, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.tools.options import add_common
+
+from gluon_mtcnn import __version__
+
+# command -> (module in gluon_mtcnn.tools, one line of help)
+COMMANDS = {
+    "quickstart": ("quickstart", "the whole chain on a small built-in data set, offline, in minutes"),
+    "prepare": ("prepare", "annotated photos -> training packs for the P-, R- or O-Net"),
+    "pack": ("pack", "a Seanlinx imglist or imdb cache -> a training pack"),
+    "train": ("train", "train one net from packs"),
+    "detect": ("detect", "find faces in photos"),
+    "evaluate fddb": ("fddb", "DiscROC, ContROC and AP by the FDDB protocol"),
+    "evaluate wider": ("wider_eval", "AP on WIDER FACE's easy, medium and hard settings"),
+    "evaluate boxes": ("boxes_eval", "AP, recall and false positives on one's own annotated photos"),
+    "evaluate landmarks": ("landmark_eval", "error of the five points on annotated photos"),
+    "plot roc": ("roc", "ROC curves of several methods in one figure"),
+    "import": ("import_legacy", "foreign checkpoints -> a model folder"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        """Exit with code 2 and one line."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def _top_help() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {text}" for name, (_, text) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: gluon-mtcnn COMMAND ...",
+            "",
+            "MTCNN face detection on MXNet Gluon.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            "`gluon-mtcnn COMMAND --help` shows the options and a working example.",
+        ]
+    )
+
+
+def _find_command(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the command's name and the arguments that follow it; names may be two words."""
+    for words in (2, 1):
+        name = " ".join(argv[:words])
+        if len(argv) >= words and name in COMMANDS:
+            return name, list(argv[words:])
+    asked = argv[0]
+    seconds = [name.split()[1] for name in COMMANDS if name.startswith(asked + " ")]
+    if seconds:
+        raise InputError(f"gluon-mtcnn {asked}: expected one of {', '.join(seconds)} (see gluon-mtcnn --help)")
+    raise InputError(f"gluon-mtcnn: unknown command {asked!r} (see gluon-mtcnn --help)")
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, object]:
+    """Return the parsed arguments and the module of the command that they name."""
+    name, rest = _find_command(argv)
+    module = importlib.import_module(f"gluon_mtcnn.tools.{COMMANDS[name][0]}")
+    parser = _Parser(
+        prog=f"gluon-mtcnn {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    add_common(parser)
+    return parser.parse_args(rest), module
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run one command; return its exit code."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_top_help())
+        return 0 if argv else 2
+    if argv[0] == "--version":
+        print(f"gluon-mtcnn {__version__}")
+        return 0
+    try:
+        args, module = parse(argv)
+        logging.basicConfig(
+            level=logging.DEBUG if args.verbose else logging.INFO, format="%(message)s", stream=sys.stderr
+        )
+        for noisy in ("matplotlib", "PIL", "h5py"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        return module.run(args)  # type: ignore[attr-defined]
+    except InputError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The options with which ``detect`` and every ``evaluate ... --images`` open a detector."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, Optional
+
+from gluon_mtcnn import model as model_folder
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.tools.options import three_thresholds
+
+DEFAULT_MODEL = Path(model_folder.__file__).parent / "default"
+LOW_LAST_THRESHOLD = 0.02  # keeps nearly all that O-Net sees, so that a curve reaches its right end
+
+
+def add_detector_options(
+    parser: argparse.ArgumentParser,
+    thresholds: str = "the model's first two and .02",
+    title: str = "detector (with --images)",
+) -> None:
+    """Add --model, --min-face, --thresholds and --compat; `thresholds` and `title` are texts of the help."""
+    group = parser.add_argument_group(title)
+    group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
+    group.add_argument("--min-face", type=float, default=20, metavar="PX", help="smallest face, default %(default)s")
+    group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
+    group.add_argument("--compat", choices=["seanlinx"], help="repeat the original's arithmetic")
+
+
+def open_model(args: argparse.Namespace) -> Any:
+    """Return the gluon_mtcnn.core.checkpoint.Model that --model names, or the default one.
+
+    Raises
+    ------
+    InputError
+        There is none, or it cannot be read.
+    """
+    folder = Path(args.model or DEFAULT_MODEL)
+    if not args.model and not (folder / "model.json").is_file():
+        raise InputError(f"{folder}: no default model is installed: give --model DIR")
+    from gluon_mtcnn.core.checkpoint import load_model
+
+    return load_model(folder)
+
+
+def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ...]] = None) -> tuple[Any, float]:
+    """Open the detector with which a command evaluates.
+
+    Parameters
+    ----------
+    args : parsed options of `add_detector_options`
+    thresholds : three floats, optional
+        When the user gave none; by default the model's first two and .02, so that curves are full.
+
+    Returns
+    -------
+    detector : gluon_mtcnn.core.detector.Detector
+    operating_threshold : float
+        The model's own last threshold, or the one in use where that is higher: scores below it were never seen.
+
+    Raises
+    ------
+    InputError
+        No model, a net missing, or an option out of range.
+    """
+    model = open_model(args)
+    model.require(NETS)
+    from gluon_mtcnn.core.detector import Detector
+
+    own = model.thresholds
+    used = args.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
+    return Detector(model, min_face=args.min_face, thresholds=used, compat=args.compat), max(own[2], used[2])

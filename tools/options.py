@@ -1,0 +1,84 @@
+"""Options that mean the same in every command, and checks of their values."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from gluon_mtcnn.core.errors import InputError
+
+DEFAULT_SEED = 0
+
+
+def add_common(parser: argparse.ArgumentParser) -> None:
+    """Add --seed, --num-workers, --quiet and -v."""
+    group = parser.add_argument_group("common options")
+    group.add_argument("--seed", type=non_negative_int, default=DEFAULT_SEED, metavar="N", help="default %(default)s")
+    group.add_argument(
+        "--num-workers",
+        type=positive_int,
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="worker processes where a command uses them (default: one a core, %(default)s)",
+    )
+    group.add_argument("--quiet", action="store_true", help="no progress bars")
+    group.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
+
+
+def positive_int(text: str) -> int:
+    """Parse an integer of at least 1 (an argparse type)."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
+    return value
+
+
+def non_negative_int(text: str) -> int:
+    """Parse an integer of at least 0 (an argparse type)."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected at least 0, got {value}")
+    return value
+
+
+def fraction(text: str) -> float:
+    """Parse a number in [0, 1] (an argparse type)."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected 0 to 1, got {value}")
+    return value
+
+
+def three_thresholds(text: str) -> tuple[float, ...]:
+    """Parse ``.6,.7,.7``, one threshold a stage (an argparse type)."""
+    values = tuple(fraction(part) for part in text.split(","))
+    if len(values) != 3:
+        raise argparse.ArgumentTypeError(f"expected three numbers like .6,.7,.7, got {text!r}")
+    return values
+
+
+def existing_file(path: str, what: str) -> Path:
+    """Return the path of a file that a command needs.
+
+    Raises
+    ------
+    InputError
+        There is no such file; the message names `what` it was meant to be.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"{path}: {what} not found" + (", it is a folder" if Path(path).is_dir() else ""))
+    return Path(path)
+
+
+def existing_dir(path: str, what: str) -> Path:
+    """Return the path of a folder that a command needs.
+
+    Raises
+    ------
+    InputError
+        There is no such folder; the message names `what` it was meant to be.
+    """
+    if not Path(path).is_dir():
+        raise InputError(f"{path}: {what} not found" + (", it is a file" if Path(path).is_file() else ""))
+    return Path(path)
