@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, TextIO, Union
 
 from gluon_mtcnn.core.errors import InputError
 
@@ -26,6 +26,18 @@ def replacing(path: PathLike) -> Iterator[Path]:
         move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_text(path: PathLike) -> Iterator[TextIO]:
+    """Give a text file to write, in UTF-8 with plain newlines, that takes the place of `path` as of `replacing`.
+
+    File names that are not UTF-8, as `os.fsdecode` gives them, come out as the bytes they were.
+    """
+    with replacing(path) as temporary:
+        file = open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="\n")  # noqa: SIM115
+        with file:
+            yield file
 
 
 def move_into_place(temporary: PathLike, path: PathLike) -> None:

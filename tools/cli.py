@@ -14,10 +14,9 @@ import sys
 from collections.abc import Sequence
 from typing import Optional
 
+from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.tools.options import add_common
-
-from gluon_mtcnn import __version__
 
 # command -> (module in gluon_mtcnn.tools, one line of help)
 COMMANDS = {
