@@ -187,8 +187,8 @@ class Detector:
         scores, offsets, fractions = self._engine.run_crops(kind, crops)
         bases = box_ops.clip(squares, *image.shape[:2]) if self._clipped else squares
         points = None if fractions is None else box_ops.decode_landmarks(squares, fractions)
-        candidates = _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
-        return candidates[scores > np.float32(self.thresholds[NETS.index(kind)])].stage(mode, self._legacy)
+        found = _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
+        return found[scores > np.float32(self.thresholds[NETS.index(kind)])].stage(mode, self._legacy)
 
 
 def _order(scores: np.ndarray, legacy: bool) -> np.ndarray:

@@ -48,12 +48,13 @@ class MxnetEngine:
 
     def run_crops(self, kind: str, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
         """Run R- or O-Net on any number of crops (n, s, s, 3), in batches padded to a power of two."""
-        parts = []
+        parts: list[tuple] = []
         for start in range(0, len(crops), MAX_BATCH):
             batch = crops[start : start + MAX_BATCH]
             padded = np.zeros((1 << (len(batch) - 1).bit_length(), *batch.shape[1:]), np.uint8)
             padded[: len(batch)] = batch
             outputs = self.run(kind, padded)
-            parts.append([None if output is None else output[: len(batch)] for output in outputs])
-        columns = [None if column[0] is None else np.concatenate(column) for column in zip(*parts)]
-        return columns[0], columns[1], columns[2]
+            parts.append(tuple(None if output is None else output[: len(batch)] for output in outputs))
+        scores, offsets, landmarks = zip(*parts)
+        points = None if landmarks[0] is None else np.concatenate(landmarks)
+        return np.concatenate(scores), np.concatenate(offsets), points

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.runtime import HybridBlock, mx
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 nn = mx.gluon.nn
-HybridBlock = mx.gluon.HybridBlock
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import site
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,6 +100,10 @@ def _import_mxnet() -> Any:
 
 
 mx: Any = _import_mxnet()
+if TYPE_CHECKING:
+    HybridBlock = Any  # MXNet has no type hints
+else:
+    HybridBlock = mx.gluon.HybridBlock
 
 
 def compute_capability(index: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Optional
+from typing import Any, Optional
 
 import numpy as np
 
@@ -20,7 +20,7 @@ INPUT_SIZE = {"pnet": 12, "rnet": 24, "onet": 48}
 
 
 def _as_array(value: object, shape: tuple[int, ...], name: str, dtype: type = np.float32) -> np.ndarray:
-    array = np.asarray(value, dtype=dtype)
+    array: np.ndarray = np.asarray(value, dtype=dtype)
     if array.size == 0 and shape[0] == -1:
         array = array.reshape((0, *shape[1:]))
     if array.ndim != len(shape) or any(want not in (-1, got) for want, got in zip(shape, array.shape)):
@@ -93,7 +93,7 @@ class Crops:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, index: object) -> Crops:
+    def __getitem__(self, index: Any) -> Crops:
         """Return the samples that a slice, mask or index array selects."""
         return Crops(self.boxes[index], self.labels[index], self.offsets[index], self.landmarks[index])
 
@@ -136,7 +136,7 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def __getitem__(self, index: object) -> Detections:
+    def __getitem__(self, index: Any) -> Detections:
         """Return the detections that a slice, mask or index array selects."""
         landmarks = None if self.landmarks is None else self.landmarks[index]
         return Detections(self.boxes[index], self.scores[index], landmarks)
