@@ -9,7 +9,7 @@ from typing import Any, Optional
 from gluon_mtcnn import model as model_folder
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.options import three_thresholds
+from gluon_mtcnn.tools.options import finite_float, three_thresholds
 
 DEFAULT_MODEL = Path(model_folder.__file__).parent / "default"
 LOW_LAST_THRESHOLD = 0.02  # keeps nearly all that O-Net sees, so that a curve reaches its right end
@@ -23,7 +23,9 @@ def add_detector_options(
     """Add --model, --min-face, --thresholds and --compat; `thresholds` and `title` are texts of the help."""
     group = parser.add_argument_group(title)
     group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
-    group.add_argument("--min-face", type=float, default=20, metavar="PX", help="smallest face, default %(default)s")
+    group.add_argument(
+        "--min-face", type=finite_float, default=20, metavar="PX", help="smallest face, default %(default)s"
+    )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
     group.add_argument("--compat", choices=["seanlinx"], help="repeat the original's arithmetic")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def fraction(text: str) -> float:
     return value
 
 
+def finite_float(text: str) -> float:
+    """Parse a number that is neither infinite nor NaN (an argparse type)."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"expected a finite number, got {text}")
+    return value
+
+
 def three_thresholds(text: str) -> tuple[float, ...]:
     """Parse ``.6,.7,.7``, one threshold a stage (an argparse type)."""
     values = tuple(fraction(part) for part in text.split(","))
@@ -81,4 +90,18 @@ def existing_dir(path: str, what: str) -> Path:
     """
     if not Path(path).is_dir():
         raise InputError(f"{path}: {what} not found" + (", it is a file" if Path(path).is_file() else ""))
+    return Path(path)
+
+
+def output_dir(path: str) -> Path:
+    """Return the folder for a command's results, which need not exist yet; checked before long work, not after it.
+
+    Raises
+    ------
+    InputError
+        Something in the path is a file, or cannot be written to.
+    """
+    there = next(folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"{path}: expected a folder to write to, but {there} is not one")
     return Path(path)

@@ -1,0 +1,53 @@
+from argparse import ArgumentParser
+
+import pytest
+
+from gluon_mtcnn.core.checkpoint import save_net
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.network import NetSpec, build
+from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
+
+
+def options(*argv):
+    parser = ArgumentParser()
+    add_detector_options(parser)
+    return parser.parse_args([str(value) for value in argv])
+
+
+def write_model(folder, kinds=NETS):
+    for kind in kinds:
+        net = build(NetSpec(kind, False, "full", "prelu_first"))
+        net.initialize()
+        save_net(folder, net, thresholds=(0.55, 0.65, 0.75))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"))
+
+
+def test_curves_use_a_low_last_threshold_and_the_models_own_is_the_operating_point(model):
+    detector, operating = open_detector(options("--model", model, "--min-face", 33))
+    assert detector.thresholds == (0.55, 0.65, 0.02)
+    assert detector.min_face == 33
+    assert operating == 0.75
+
+
+def test_a_command_may_have_other_defaults(model):
+    detector, operating = open_detector(options("--model", model), (0.6, 0.7, 0.7))
+    assert detector.thresholds == (0.6, 0.7, 0.7)
+    assert operating == 0.75
+
+
+def test_given_thresholds_win_and_may_raise_the_operating_point(model):
+    detector, operating = open_detector(options("--model", model, "--thresholds", ".1,.2,.9"), (0.6, 0.7, 0.7))
+    assert detector.thresholds == (0.1, 0.2, 0.9)
+    assert operating == 0.9
+
+
+def test_all_three_nets_are_needed(tmp_path):
+    write_model(tmp_path / "model", ("pnet", "rnet"))
+    with pytest.raises(InputError, match="the model has no onet"):
+        open_detector(options("--model", tmp_path / "model"))
