@@ -1,0 +1,334 @@
+"""From annotated photos to packs: plan every sample, balance the classes, cut the chosen ones out, put them in place.
+
+The packs' bytes depend on the inputs and the seed alone: every photo has its own generator, the choice is by random
+keys, and each chosen sample has its place in the file before the first is cut. So workers write in any order, and a run
+that was killed goes on where it was (prepare_data.work_folder).
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Optional, Union
+
+import numpy as np
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import move_into_place, read_json, write_json
+from gluon_mtcnn.core.manifest import MANIFEST_NAME
+from gluon_mtcnn.core.record import (
+    idx_path,
+    preallocate,
+    rec_path,
+    record_bytes,
+    set_entry,
+    write_index,
+    write_manifest,
+)
+from gluon_mtcnn.core.types import INPUT_SIZE, Annotation
+from gluon_mtcnn.prepare_data.balance import (
+    CLASS_NAMES,
+    CLASSES,
+    DEFAULT_RATIO,
+    SET_NAMES,
+    TRAIN,
+    VAL,
+    choose_limits,
+    choose_validation,
+    targets,
+)
+from gluon_mtcnn.prepare_data.photo_table import PhotoTable, write_table
+from gluon_mtcnn.prepare_data.record_units import (
+    CUT,
+    TABLE,
+    UNIT,
+    Planner,
+    Skipped,
+    cut_unit,
+    done_path,
+    open_table,
+    plan_path,
+    plan_unit,
+    read_plan,
+    read_skipped,
+    unit_count,
+    unit_photos,
+)
+from gluon_mtcnn.prepare_data.work_folder import begin_job, work_folder
+from gluon_mtcnn.prepare_data.workers import Workers, show_progress
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = "unreadable.json"
+SHAPE = (len(SET_NAMES), len(CLASSES))
+DISK_RESERVE = 64 << 20
+INDEX_BYTES = 20  # a record's line in .idx, about
+
+
+@dataclass(frozen=True)
+class Source:
+    """Annotated photos.
+
+    Attributes
+    ----------
+    annotations : iterable of Annotation
+    kind : int
+        `photo_table.ALL_FACES` or `ONE_FACE`.
+    description : dict
+        What the manifest says of them; JSON values.
+    """
+
+    annotations: Iterable[Annotation]
+    kind: int
+    description: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to make packs of planned samples.
+
+    Attributes
+    ----------
+    seed : int
+    val_fraction : float
+        Share of the photos that give val.rec instead of train.rec.
+    ratio : four numbers
+        Positive, negative, part, landmark: all positives are used, the others in proportion.
+    counts : four numbers, optional
+        Instead of `ratio`: at most so many in train.rec, and in val.rec in proportion to its photos.
+    strict : bool
+        Stop at the first photo that cannot be used instead of leaving it out.
+    num_workers : int
+    quiet : bool
+        No progress bars.
+    """
+
+    seed: int = 0
+    val_fraction: float = 0.0
+    ratio: tuple[float, ...] = DEFAULT_RATIO
+    counts: Optional[tuple[float, ...]] = None
+    strict: bool = False
+    num_workers: int = 1
+    quiet: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """Return the options that the packs' bytes depend on."""
+        return {
+            "seed": self.seed,
+            "val_fraction": self.val_fraction,
+            "ratio": None if self.counts else list(self.ratio),
+            "counts": list(self.counts) if self.counts else None,
+        }
+
+
+@dataclass
+class Choice:
+    """Which planned samples are used: see `cut_unit`; ``firsts`` has a row a unit."""
+
+    limits: np.ndarray
+    firsts: np.ndarray
+    available: np.ndarray
+    used: np.ndarray
+
+    @property
+    def totals(self) -> np.ndarray:
+        """Return the records (2,) of train and val."""
+        return self.used.sum(axis=1)
+
+
+def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], options: Options) -> dict[str, Any]:
+    """Make train.rec (and val.rec) with index and manifest in a folder, replacing what is there once all is done.
+
+    Parameters
+    ----------
+    planner : Planner
+        Proposes the samples of each photo; its `gather`, where it has one, runs first (see `gen_hard_example`).
+    sources : sequence of Source
+    out : path
+    options : Options
+
+    Returns
+    -------
+    dict
+        ``{"sets": {set: {class: count}}, "planned": the same, "photos": n, "skipped": [[name, reason], ...]}``
+
+    Raises
+    ------
+    InputError
+        No photo can be used, no positive sample comes of them, or the disk has no room.
+    """
+    out = Path(out)
+    with work_folder(out) as work:
+        metadata = {"net": planner.net, **planner.describe(), **options.describe()}
+        table = _write_table(work, sources, metadata, options.strict)
+        validates = choose_validation(table, options.val_fraction, np.random.default_rng([options.seed, len(table)]))
+        with Workers(options.num_workers, getattr(planner, "inline", True)) as workers:
+            if hasattr(planner, "gather"):
+                planner = planner.gather(work, workers, options.quiet)
+            while True:
+                skipped = _plan(work, planner, workers, table, options)
+                choice = _choose(work, validates, options)
+                _check_choice(choice, planner, options)
+                _check_disk(out, work, choice, planner.net)
+                unreadable = _cut(work, planner.net, workers, choice, validates, options)
+                if not unreadable:
+                    break
+                _leave_out(work, unreadable, options.strict)
+        names = [[table.texts(photo)[1], reason] for photo, reason in skipped]
+        metadata.update(photos=len(table), sources=[source.description for source in sources])
+        if hasattr(planner, "finish"):
+            planner.finish(work, out)
+        result = _finish(work, out, choice, names, metadata, SET_NAMES if options.val_fraction else SET_NAMES[:1])
+    return {**result, "photos": len(table)}
+
+
+def _write_table(work: Path, sources: Sequence[Source], description: dict[str, Any], strict: bool) -> PhotoTable:
+    """Write the annotations, and drop the work of another job."""
+    new = work / "table.new"
+    summary = write_table(new, [(source.kind, source.annotations) for source in sources])
+    names = ", ".join(str(source.description.get("annotations", "")) for source in sources)
+    if summary.photos == 0:
+        raise InputError(f"{names}: expected annotated photos, found none")
+    table = PhotoTable(new)
+    if summary.missing and (strict or summary.missing == summary.photos):
+        first = int(np.flatnonzero(table.photos["file_bytes"] < 0)[0])
+        raise InputError(f"{table.texts(first)[0]}: photo not found ({summary.missing} of {summary.photos} in {names})")
+    begin_job(work, {"table": summary.digest, **description}, new.name)
+    shutil.rmtree(work / TABLE, ignore_errors=True)
+    new.rename(work / TABLE)
+    return open_table(work)
+
+
+def _plan(work: Path, planner: Planner, workers: Workers, table: PhotoTable, options: Options) -> Skipped:
+    """Plan the units that are not planned yet; return all skipped photos."""
+    skip = _unreadable(work)
+    units = range(unit_count(len(table)))
+    todo = [unit for unit in units if not plan_path(work, unit).is_file()]
+    tasks = (
+        (
+            work,
+            unit,
+            planner,
+            options.seed,
+            {p: skip[p] for p in unit_photos(unit, len(table)) if p in skip},
+            options.strict,
+        )
+        for unit in todo
+    )
+    for _ in show_progress(workers.run(plan_unit, tasks), "plan", len(table), len(todo), UNIT, options.quiet):
+        pass
+    skipped = read_skipped(work)
+    if len(skipped) == len(table):
+        raise InputError(f"{skipped[0][1]} (none of the {len(table)} photos can be used)")
+    return skipped
+
+
+def _choose(work: Path, validates: np.ndarray, options: Options) -> Choice:
+    """Choose the samples, and give each unit its places in the packs."""
+    units = range(unit_count(len(validates)))
+
+    def read() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for unit in units:
+            rows, group = read_plan(work, unit, validates[unit * UNIT : (unit + 1) * UNIT])
+            yield group, rows["key"]
+
+    def choose(available: np.ndarray) -> np.ndarray:
+        shares = (1.0, validates.sum() / max((~validates).sum(), 1))  # of explicit counts
+        sets = zip(available.reshape(SHAPE), shares)
+        counts = options.counts
+        return np.concatenate(
+            [targets(a, options.ratio, [c * share for c in counts] if counts else None) for a, share in sets]
+        )
+
+    limits, available = choose_limits(read, choose, SHAPE[0] * SHAPE[1])
+    used = np.zeros((len(units), *SHAPE), np.int64)
+    for unit, (group, key) in zip(units, read()):
+        used[unit] = np.bincount(group[key < limits[group]], minlength=limits.size).reshape(SHAPE)
+    by_set = used.sum(axis=2)
+    return Choice(limits, by_set.cumsum(axis=0) - by_set, available.reshape(SHAPE), used.sum(axis=0))
+
+
+def _check_choice(choice: Choice, planner: Planner, options: Options) -> None:
+    """Refuse a training set without faces, and an empty validation set."""
+    if choice.used[TRAIN, 0] == 0:
+        recipe = getattr(planner, "recipe", None)
+        smallest = f" of at least {recipe.min_face} px" if recipe else ""
+        raise InputError(
+            f"no positive sample: expected faces{smallest} that are not ignored, found none that gives one"
+        )
+    if options.val_fraction and choice.totals[VAL] == 0:
+        raise InputError(f"--val-fraction {options.val_fraction:g}: the chosen photos give no sample")
+
+
+def _check_disk(out: Path, work: Path, choice: Choice, net: str) -> None:
+    """Say how much disk the packs will take, and refuse to begin without it."""
+    need = int(choice.totals.sum()) * (record_bytes(INPUT_SIZE[net]) + INDEX_BYTES)
+    had = sum(rec_path(work, name).stat().st_size for name in SET_NAMES if rec_path(work, name).exists())
+    free = shutil.disk_usage(out).free + had
+    log.info("%s samples, %.1f MB (%.1f GB of disk free)", f"{choice.totals.sum():,}", need / 1e6, free / 1e9)
+    if need + DISK_RESERVE > free:
+        raise InputError(f"{out}: expected {need / 1e6:.0f} MB of free disk, got {free / 1e6:.0f} MB")
+
+
+def _cut(
+    work: Path, net: str, workers: Workers, choice: Choice, validates: np.ndarray, options: Options
+) -> dict[int, str]:
+    """Fill the packs; return the photos that turned out not to decode."""
+    size = INPUT_SIZE[net]
+    packs = {rec_path(work, name): int(total) for name, total in zip(SET_NAMES, choice.totals)}
+    if not all(path.exists() and path.stat().st_size == n * record_bytes(size) for path, n in packs.items()):
+        shutil.rmtree(work / CUT, ignore_errors=True)
+        for path, count in packs.items():
+            preallocate(path, count, size)
+    (work / CUT).mkdir(exist_ok=True)
+    todo = [unit for unit in range(len(choice.firsts)) if not done_path(work, unit).exists()]
+    tasks = (
+        (work, unit, net, validates[unit * UNIT : (unit + 1) * UNIT], choice.limits, choice.firsts[unit])
+        for unit in todo
+    )
+    results = show_progress(workers.run(cut_unit, tasks), "cut", len(validates), len(todo), UNIT, options.quiet)
+    return {photo: reason for _, skipped in results for photo, reason in skipped}
+
+
+def _unreadable(work: Path) -> dict[int, str]:
+    """Return the photos that a run found not to decode."""
+    path = work / UNREADABLE
+    return {int(photo): reason for photo, reason in read_json(path).items()} if path.exists() else {}
+
+
+def _leave_out(work: Path, unreadable: dict[int, str], strict: bool) -> None:
+    """Forget what was planned of photos that do not decode, and all that was cut: the places change."""
+    if strict:
+        raise InputError(unreadable[min(unreadable)])
+    shutil.rmtree(work / CUT)
+    write_json(work / UNREADABLE, {**_unreadable(work), **unreadable})
+    for photo in unreadable:
+        plan_path(work, photo // UNIT).unlink(missing_ok=True)
+
+
+def _finish(
+    work: Path, out: Path, choice: Choice, skipped: list[list[str]], metadata: dict[str, Any], sets: Sequence[str]
+) -> dict[str, Any]:
+    """Put finished packs in place of older ones; return what was made."""
+    planned, used = (
+        {name: dict(zip(CLASS_NAMES, map(int, row))) for name, row in zip(sets, rows)}
+        for rows in (choice.available, choice.used)
+    )
+    size = INPUT_SIZE[metadata["net"]]
+    entries = {}
+    for name in sets:
+        write_index(idx_path(work, name), sum(used[name].values()), size)
+        about = {**metadata, "planned": planned[name], "skipped": skipped}
+        entries[name] = set_entry(rec_path(work, name), size, sum(used[name].values()), used[name], metadata=about)
+    (out / MANIFEST_NAME).unlink(missing_ok=True)  # a folder between two packs has none
+    for name in SET_NAMES:
+        for path in (rec_path, idx_path):
+            if name in sets:
+                move_into_place(path(work, name), path(out, name))
+            else:
+                path(out, name).unlink(missing_ok=True)
+    write_manifest(out, entries)
+    return {"sets": used, "planned": planned, "skipped": skipped}

@@ -1,0 +1,129 @@
+"""Lists of faces with five points: CNN_FacePoint's (Sun et al. 2013) and CelebA's.
+
+CNN_FacePoint: a line a photo, ``path x1 x2 y1 y2`` and then x and y of left eye, right eye, nose, left and right mouth
+corner. CelebA: ``list_landmarks_celeba.txt`` (count, header, ``name`` and ten numbers) beside ``list_bbox_celeba.txt``
+(count, header, ``name x y width height``). Either way one face of a photo is listed, others may be in it.
+
+Boxes are checked against the points, since published lists hold wrong and oversized ones: a face whose points do not
+fit its box is marked as ignored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Optional, TextIO, Union
+
+import numpy as np
+
+from gluon_mtcnn.core.boxes import sides
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.types import Annotation
+
+PathLike = Union[str, os.PathLike]
+NUMBERS = 14
+OUTSIDE = 0.1  # of the box's side by which a point may lie outside it
+OVERSIZED = 4.0  # times the points' extent; 2.3 is typical of CNN_FacePoint, its largest is 2.9
+CELEBA_LANDMARKS, CELEBA_BOXES = "landmarks", "bbox"
+
+
+def points_fit(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return which boxes (n, 4) suit their points (n, 5, 2): all points within, and the box not oversized."""
+    size = np.stack(sides(boxes), axis=1)
+    slack = OUTSIDE * np.maximum(size, 0)
+    inside = (points >= (boxes[:, :2] - slack)[:, None]) & (points <= (boxes[:, 2:] + slack)[:, None])
+    extent = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
+    return inside.all(axis=(1, 2)) & (size > 0).all(axis=1) & (size.max(axis=1) <= OVERSIZED * extent)
+
+
+def read_landmarks(path: PathLike, images: PathLike) -> Iterator[Annotation]:
+    """Yield the photos of a list, one face with points each.
+
+    Parameters
+    ----------
+    path : path of the list
+        CelebA's is known by its first line, a count.
+    images : folder that the listed paths start from
+        Whether a photo exists is not looked at.
+
+    Raises
+    ------
+    InputError
+        A file is missing or a line is not what it should be; the message names the line.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            first = next(file, "")
+            if first.strip().isdigit():
+                yield from _read_celeba(file, Path(path), str(images))
+            else:
+                yield from _read_face_points(chain([first], file), str(path), str(images))
+    except OSError as error:
+        raise InputError(f"{error.filename or path}: cannot be read: {error.strerror}") from None
+
+
+def _numbers(fields: list[str], wanted: int, where: str) -> np.ndarray:
+    """Return the fields as (wanted,) float64."""
+    try:
+        values = np.array(fields, np.float64)
+    except ValueError:
+        values = np.array([np.nan])
+    if len(values) != wanted or not np.isfinite(values).all():
+        raise InputError(f"{where}: expected a path and {wanted} numbers, got {' '.join(fields)[:80]!r}")
+    return values
+
+
+def _annotation(name: str, box: np.ndarray, points: np.ndarray, images: str) -> Annotation:
+    boxes, landmarks = box[None].astype(np.float32), points.reshape(1, 5, 2).astype(np.float32)
+    return Annotation(os.path.join(images, name), boxes, ~points_fit(boxes, landmarks), landmarks, name)
+
+
+def _read_face_points(lines: Iterator[str], path: str, images: str) -> Iterator[Annotation]:
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        fields = line.rsplit(maxsplit=NUMBERS)  # from the right: a path may hold spaces
+        if len(fields) != NUMBERS + 1 or _is_number(fields[0]):
+            raise InputError(
+                f"{path}:{number}: expected a path and {NUMBERS} numbers (x1 x2 y1 y2 and five points), "
+                f"got {len(line.split())} fields: {line.strip()[:60]!r}"
+            )
+        values = _numbers(fields[1:], NUMBERS, f"{path}:{number}")
+        yield _annotation(fields[0].strip().replace("\\", "/"), values[[0, 2, 1, 3]], values[4:], images)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.split()[-1])
+    except ValueError:
+        return False
+    return True
+
+
+def _read_celeba(points_file: TextIO, path: Path, images: str) -> Iterator[Annotation]:
+    boxes_path = path.with_name(path.name.replace(CELEBA_LANDMARKS, CELEBA_BOXES))
+    if boxes_path == path or not boxes_path.is_file():
+        raise InputError(f"{path}: a CelebA list needs list_bbox_celeba.txt beside it, found none")
+    with open(boxes_path, encoding="utf-8-sig", errors="surrogateescape") as boxes_file:
+        next(boxes_file, "")  # the count
+        # each line with the same line of the other file
+        for number, (points_line, box_line) in enumerate(zip_longest(points_file, boxes_file), 2):
+            face = _celeba_face(points_line, box_line, f"{path}:{number}", f"{boxes_path}:{number}")
+            if face is not None:
+                yield _annotation(*face, images)
+
+
+def _celeba_face(
+    points_line: Optional[str], box_line: Optional[str], where: str, boxes_where: str
+) -> Optional[tuple[str, np.ndarray, np.ndarray]]:
+    """Return the name, box and points of two lines that belong together; None for headers and blank lines."""
+    points_fields, box_fields = (points_line or "").split(), (box_line or "").split()
+    if (not points_fields and not box_fields) or "lefteye_x" in points_fields:
+        return None
+    if not points_fields or not box_fields or points_fields[0] != box_fields[0]:
+        raise InputError(f"{boxes_where}: expected the box of {points_fields[:1]}, got {box_fields[:1]}")
+    x, y, width, height = _numbers(box_fields[1:], 4, boxes_where)
+    points = _numbers(points_fields[1:], 10, where)
+    return points_fields[0], np.array([x, y, x + width - 1, y + height - 1]), points

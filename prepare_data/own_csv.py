@@ -1,0 +1,119 @@
+"""Photos of one's own, annotated in a CSV file.
+
+The first line names the columns, in any order: ``image,x1,y1,x2,y2``; optionally ``ignore`` (1: neither a face nor
+background) and all ten of ``left_eye_x,left_eye_y,right_eye_x,right_eye_y,nose_x,nose_y,left_mouth_x,left_mouth_y,
+right_mouth_x,right_mouth_y``. A line a face, in inclusive pixels of the photo as stored; a photo without faces has one
+line with the other columns empty. Paths start from the CSV's folder. Every face of a photo must be listed.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Optional, Union
+
+import numpy as np
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.types import Annotation
+
+PathLike = Union[str, os.PathLike]
+BOX = ("x1", "y1", "x2", "y2")
+POINTS = tuple(
+    f"{point}_{axis}" for point in ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth") for axis in "xy"
+)
+_Face = tuple[list[float], bool, list[float]]  # box, ignored, points (NaN where not given)
+
+
+def read_csv(path: PathLike, images: Optional[PathLike] = None) -> Iterator[Annotation]:
+    """Yield the photos of a CSV file in the order of their first lines; lines of a photo need not be together.
+
+    Faces without points have NaN landmarks; without the columns `Annotation.landmarks` is None.
+
+    Parameters
+    ----------
+    path : path of the CSV file
+    images : folder that relative paths start from
+        Default: the CSV's own.
+
+    Raises
+    ------
+    InputError
+        The file is missing, lacks a column, or has a line that is not a face; the message names the line.
+    """
+    root = str(Path(path).parent if images is None else images)
+    photos: dict[str, list[_Face]] = {}
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, skipinitialspace=True, strict=True)
+            columns = _check_columns(reader.fieldnames, str(path))
+            for row in reader:
+                name, face = _parse_row(row, columns, f"{path}:{reader.line_num}")
+                faces = photos.setdefault(name, [])
+                if face is not None:
+                    faces.append(face)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: expected CSV text: {error}") from None
+    for name, faces in photos.items():
+        yield _annotation(name, faces, root, POINTS[0] in columns)
+
+
+def _check_columns(names: Optional[object], path: str) -> tuple[str, ...]:
+    columns = tuple(str(name).strip() for name in names or ())  # type: ignore[attr-defined]
+    missing = [name for name in ("image", *BOX) if name not in columns]
+    given = [name for name in POINTS if name in columns]
+    if given and len(given) != len(POINTS):
+        missing += [name for name in POINTS if name not in columns]
+    unknown = [name for name in columns if name not in ("image", *BOX, "ignore", *POINTS)]
+    if missing or unknown or len(set(columns)) != len(columns):
+        wanted = "image,x1,y1,x2,y2[,ignore][,ten landmark columns]"
+        problem = f"without {missing[0]!r}" if missing else f"with {unknown[0]!r}" if unknown else "with one twice"
+        raise InputError(f"{path}:1: expected the columns {wanted}, got {','.join(columns)[:80]!r} {problem}")
+    return columns
+
+
+def _parse_row(row: dict, columns: tuple[str, ...], where: str) -> tuple[str, Optional[_Face]]:
+    if None in row or None in row.values():
+        raise InputError(f"{where}: expected {len(columns)} fields, got {len(row.get(None) or ()) + _filled(row)}")
+    fields = {key.strip(): value.strip() for key, value in row.items()}
+    name = fields.pop("image").replace("\\", "/")
+    if not name:
+        raise InputError(f"{where}: expected the path of a photo, got nothing")
+    if not any(fields.values()):
+        return name, None
+    box = [_number(fields[key], key, where) for key in BOX]
+    if box[2] < box[0] or box[3] < box[1]:
+        raise InputError(f"{where}: expected x1 <= x2 and y1 <= y2, got {' '.join(fields[key] for key in BOX)}")
+    if fields.get("ignore", "") not in ("", "0", "1"):
+        raise InputError(f"{where}: ignore: expected 0 or 1, got {fields['ignore']!r}")
+    texts = [fields.get(key, "") for key in POINTS]
+    points = [_number(text, key, where) for text, key in zip(texts, POINTS)] if any(texts) else [np.nan] * len(POINTS)
+    return name, (box, fields.get("ignore") == "1", points)
+
+
+def _filled(row: dict) -> int:
+    return sum(value is not None for key, value in row.items() if key is not None)
+
+
+def _number(text: str, column: str, where: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = np.nan
+    if not np.isfinite(value):
+        raise InputError(f"{where}: {column}: expected a number, got {text!r}")
+    return value
+
+
+def _annotation(name: str, faces: list[_Face], root: str, has_points: bool) -> Annotation:
+    return Annotation(
+        image=os.path.join(root, name),
+        boxes=np.array([box for box, _, _ in faces], np.float32).reshape(-1, 4),
+        ignore=np.array([ignored for _, ignored, _ in faces], bool),
+        landmarks=np.array([p for _, _, p in faces], np.float32).reshape(-1, 5, 2) if has_points else None,
+        name=name,
+    )

@@ -1,0 +1,148 @@
+"""WIDER FACE's text annotations (``wider_face_train_bbx_gt.txt``), read one photo at a time.
+
+Per photo: a line with its path below the image folder, a line with the number of faces, and a line a face ``x y w h
+blur expression illumination invalid occlusion pose``. A photo without faces has the count 0 and, in most releases, one
+dummy line of zeros.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Optional, TextIO, Union
+
+import numpy as np
+
+from gluon_mtcnn.core.boxes import from_xywh
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.types import Annotation
+
+PathLike = Union[str, os.PathLike]
+ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
+COLUMNS = 4 + len(ATTRIBUTES)
+IGNORE = {"blur": 2, "occlusion": 2, "invalid": 1}  # attribute -> value from which a face is ignored
+MAX_FACES = 100_000
+
+
+def parse_ignore(text: str) -> dict[str, int]:
+    """Return the rule that ``blur=2,occlusion=2,invalid=1`` or ``none`` spells.
+
+    Raises
+    ------
+    InputError
+        An attribute that WIDER does not have, or a value that is not a whole number.
+    """
+    rule = {}
+    for part in text.split(",") if text.strip().lower() not in ("", "none") else ():
+        name, _, value = (field.strip() for field in part.partition("="))
+        if name not in ATTRIBUTES or not value.isdigit():
+            raise InputError(f"ignore rule: expected {'|'.join(ATTRIBUTES)}=NUMBER or none, got {part!r}")
+        rule[name] = int(value)
+    return rule
+
+
+def image_root(folder: PathLike) -> Path:
+    """Return the folder that annotated paths start from: ``folder/images`` where WIDER keeps it, else `folder`."""
+    inner = Path(folder) / "images"
+    return inner if inner.is_dir() else Path(folder)
+
+
+def read_wider(path: PathLike, images: PathLike, ignore: Optional[Mapping[str, int]] = None) -> Iterator[Annotation]:
+    """Yield the photos of a ``*_bbx_gt.txt`` in its order.
+
+    Faces without area (a width or height below 1) are left out.
+
+    Parameters
+    ----------
+    path : path of the text file
+    images : folder of the photos, or the ``WIDER_train`` above its ``images``
+        Whether a photo exists is not looked at.
+    ignore : mapping of attribute to int
+        A face whose attribute is at least this is marked as ignored; default `IGNORE`.
+
+    Raises
+    ------
+    InputError
+        The file is missing or a line is not what it should be; the message names the line.
+    """
+    ignore = IGNORE if ignore is None else ignore
+    root = str(image_root(images))
+    try:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+            yield from _read_photos(file, str(path), root, ignore)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _read_photos(file: TextIO, path: str, root: str, ignore: Mapping[str, int]) -> Iterator[Annotation]:
+    lines = enumerate(file, 1)
+    held: Optional[tuple[int, str]] = None  # a line read too far: what follows a count of 0
+    while True:
+        number, line = held or next(lines, (0, ""))
+        held = None
+        if number == 0:
+            return
+        name = line.strip().replace("\\", "/")
+        if not name:
+            continue
+        if _is_row(name):
+            raise InputError(
+                f"{path}:{number}: expected the path of a photo, got {name[:60]!r}: more faces than counted?"
+            )
+        count = _read_count(next(lines, (number + 1, "")), path)
+        rows = [next(lines, (number + 2 + i, "")) for i in range(count)]
+        if count == 0:
+            held = next(lines, None)
+            if held and _is_row(held[1]):  # the dummy line
+                held = None
+        yield _annotation(name, _parse_rows(rows, path), root, ignore)
+
+
+def _is_row(line: str) -> bool:
+    """Return whether a line is numbers only, as a face's."""
+    fields = line.split()
+    return len(fields) >= 4 and all(field.lstrip("-").replace(".", "", 1).isdigit() for field in fields)
+
+
+def _read_count(line: tuple[int, str], path: str) -> int:
+    text = line[1].strip()
+    if not text.isdigit() or int(text) > MAX_FACES:
+        raise InputError(f"{path}:{line[0]}: expected the number of faces, got {text[:60]!r}")
+    return int(text)
+
+
+def _parse_rows(lines: list[tuple[int, str]], path: str) -> np.ndarray:
+    """Return the faces' lines as (n, 10) float64; (n, 4) if all have four columns."""
+    rows = [line.split() for _, line in lines]
+    width = 4 if rows and all(len(row) == 4 for row in rows) else COLUMNS
+    for (number, line), row in zip(lines, rows):
+        if len(row) != width:
+            got = f"{len(row)}: {line.strip()[:60]!r}" if line else "the file's end"
+            raise InputError(f"{path}:{number}: expected {width} numbers a face (x y w h and attributes), got {got}")
+    try:
+        values = np.array(rows, np.float64).reshape(-1, width)
+    except ValueError:
+        values = np.full((len(rows), 1), np.nan)
+    if not np.isfinite(values).all():
+        number, line = next(item for item, row in zip(lines, rows) if not _is_finite(row))
+        raise InputError(f"{path}:{number}: expected {width} finite numbers, got {line.strip()[:60]!r}")
+    return values
+
+
+def _is_finite(row: list[str]) -> bool:
+    try:
+        return bool(np.isfinite(np.array(row, np.float64)).all())
+    except ValueError:
+        return False
+
+
+def _annotation(name: str, rows: np.ndarray, root: str, ignore: Mapping[str, int]) -> Annotation:
+    rows = rows[(rows[:, 2:4] >= 1).all(axis=1)] if len(rows) else np.zeros((0, COLUMNS))
+    columns = rows[:, 4:].astype(np.int32).T
+    attributes = dict(zip(ATTRIBUTES, columns)) if len(columns) else {}
+    ignored = np.zeros(len(rows), bool)
+    for attribute, value in ignore.items():
+        if attribute in attributes:
+            ignored |= attributes[attribute] >= value
+    return Annotation(os.path.join(root, name), from_xywh(rows[:, :4]), ignored, name=name, attributes=attributes)

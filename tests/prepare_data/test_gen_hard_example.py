@@ -1,0 +1,158 @@
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from gluon_mtcnn.core.checkpoint import save_net
+from gluon_mtcnn.core.detection_files import read_detections
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE
+from gluon_mtcnn.prepare_data.gen_hard_example import (
+    MINING,
+    HardExamplePlanner,
+    Mining,
+    candidate_squares,
+    hard_examples,
+    negatives_at_face,
+)
+from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
+from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
+from gluon_mtcnn.prepare_data.sampling import RECIPES, Faces
+from gluon_mtcnn.prepare_data.wider import read_wider
+
+NO_JITTER = replace(RECIPES["default"]["rnet"], near_negatives=0, tries=(0,) * 4)
+FACE = [100, 100, 149, 149]
+PHOTOS = 12  # two chunks, the last one short
+
+
+def faces_of(*boxes):
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    return Faces(boxes, np.ones(len(boxes), bool))
+
+
+def mine(squares, faces, mining=MINING["default"], recipe=NO_JITTER):
+    return hard_examples(np.random.default_rng(0), np.array(squares).reshape(-1, 4), faces, 400, 400, recipe, mining)
+
+
+def test_candidates_are_squared_rounded_and_in_order_of_score():
+    found = np.array(
+        [
+            [10, 10, 29.4, 39, 0.5],  # 20.4 x 30: the square's left edge is 10 + 10.2 - 15 = 5.2
+            [50, 50, 79, 79, 0.9],
+            [50, 50, 68, 68, 0.8],  # 19 px
+            [-50, -50, -20, -20, 0.7],  # outside
+            [-10, 0, 19, 29, 0.6],  # crosses the border
+        ]
+    )
+    squares = candidate_squares(found, 80, 80, padded=True)
+    np.testing.assert_array_equal(squares, [[50, 50, 79, 79], [-10, 0, 19, 29], [5, 10, 34, 39]])
+    np.testing.assert_array_equal(candidate_squares(found, 80, 80, padded=False), squares[[0, 2]])
+    assert candidate_squares(np.zeros((0, 5)), 80, 80, True).shape == (0, 4)
+
+
+def test_detections_are_labelled_by_their_best_face():
+    squares = [FACE, [121, 100, 170, 149], [122, 100, 171, 149], [0, 0, 29, 29], [50, 50, 249, 249]]
+    crops = mine(squares, faces_of(FACE))
+    np.testing.assert_array_equal(crops.labels, [POSITIVE, PART, NEGATIVE])
+    np.testing.assert_array_equal(crops.boxes, [squares[0], squares[1], squares[3]])
+    np.testing.assert_allclose(crops.offsets, [[0] * 4, [-0.42, 0, -0.42, 0], [0] * 4], atol=1e-6)
+
+
+def test_the_highest_scores_are_kept():
+    squares = [[i, 200, i + 29, 229] for i in range(10)]
+    crops = mine(squares, faces_of(FACE), Mining(negatives=3))
+    np.testing.assert_array_equal(crops.boxes, squares[:3])
+
+
+def test_squares_around_faces_fill_up_what_was_not_mined():
+    recipe = replace(NO_JITTER, tries=(200,) * 4, positives=(10,) * 4, parts=(10,) * 4)
+    faces = faces_of(FACE, [200, 200, 249, 249])
+    crops = mine([FACE] * 4, faces, recipe=recipe)
+    first = (crops.boxes[:, 0] < 175) & (crops.labels == POSITIVE)
+    assert np.count_nonzero(first) == 10  # 4 mined and 6 made
+    assert np.count_nonzero(crops.labels == POSITIVE) == 20
+    assert np.count_nonzero(crops.labels == PART) == 20
+    crops = mine([FACE] * 40, faces, recipe=recipe)
+    assert np.count_nonzero(crops.labels == POSITIVE) == 40 + 10
+
+
+def test_photos_without_faces_or_without_detections():
+    assert mine([[0, 0, 29, 29]], faces_of()).labels.tolist() == [NEGATIVE]
+    assert len(mine([], faces_of())) == 0
+    assert len(mine([], faces_of(FACE), recipe=RECIPES["default"]["rnet"])) > 0
+
+
+def test_with_one_listed_face_only_false_alarms_that_touch_it_are_negatives():
+    squares = np.array([[128, 100, 177, 149], [0, 0, 29, 29], FACE])
+    crops = negatives_at_face(squares, faces_of(FACE), Mining())
+    np.testing.assert_array_equal(crops.boxes, squares[:1])
+    assert len(negatives_at_face(squares, faces_of(), Mining())) == 0
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    for i, kind in enumerate(("pnet", "rnet")):
+        net = build(NetSpec(kind))
+        initialise(net, seed=i)
+        save_net(folder, net)
+    return folder
+
+
+def make(small_wider, model, out, net, **options):
+    images, annotations = small_wider
+    source = Source(islice(read_wider(annotations, images), PHOTOS), ALL_FACES, {"annotations": "gt.txt"})
+    mining = Mining(str(model), thresholds=(0.3, 0.3, 0.3), min_face=30)
+    planner = HardExamplePlanner(net, RECIPES["default"][net], mining)
+    return prepare(planner, [source], out, Options(quiet=True, **options))
+
+
+def test_the_cascade_runs_once_and_the_packs_do_not_depend_on_the_workers(small_wider, model, tmp_path):
+    own = tmp_path / "model"
+    shutil.copytree(model, own)
+    result = make(small_wider, own, tmp_path / "a", "onet", num_workers=1, val_fraction=0.2)
+    assert result["planned"]["train"]["negative"] > 0
+    assert Pack(tmp_path / "a").size == 48
+    found = read_detections(tmp_path / "a" / "detections.pkl")
+    assert len(found) == PHOTOS
+    assert sum(map(len, found)) > PHOTOS
+    assert all((np.diff(item[:, 4]) <= 0).all() for item in found)
+    about = json.loads((tmp_path / "a" / "detections.json").read_text())
+    assert about["sha256"] == hashlib.sha256((tmp_path / "a" / "detections.pkl").read_bytes()).hexdigest()
+
+    make(small_wider, own, tmp_path / "b", "onet", num_workers=2, val_fraction=0.2)
+    files = ("train.rec", "val.rec", "manifest.json", "detections.pkl")
+    before = {name: (tmp_path / "a" / name).read_bytes() for name in files}
+    for name in files:
+        assert (tmp_path / "b" / name).read_bytes() == before[name], name
+
+    for path in own.glob("*.params"):
+        path.unlink()  # so that detecting again would fail
+    make(small_wider, own, tmp_path / "a", "onet", seed=1, val_fraction=0.2)
+    assert (tmp_path / "a" / "train.rec").read_bytes() != before["train.rec"]
+    assert (tmp_path / "a" / "detections.pkl").read_bytes() == before["detections.pkl"]
+    after = (tmp_path / "a" / "train.rec").read_bytes()
+
+    config = json.loads((own / "model.json").read_text())
+    config["nets"]["pnet"]["sha256"] = "another"
+    (own / "model.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"pnet\.params: parameter file not found"):
+        make(small_wider, own, tmp_path / "a", "onet", val_fraction=0.2)
+    assert (tmp_path / "a" / "train.rec").read_bytes() == after
+
+
+def test_a_model_without_the_net_that_is_run(small_wider, model, tmp_path):
+    with pytest.raises(InputError, match=r"model.json: cannot be read"):
+        make(small_wider, tmp_path, tmp_path / "out", "rnet")
+    shutil.copytree(model, tmp_path / "model")
+    config = json.loads((tmp_path / "model" / "model.json").read_text())
+    del config["nets"]["rnet"]
+    (tmp_path / "model" / "model.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match="expected a model with pnet and rnet: no 'rnet'"):
+        make(small_wider, tmp_path / "model", tmp_path / "out", "onet")
