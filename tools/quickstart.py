@@ -1,0 +1,149 @@
+"""Run the whole chain on a small built-in data set: offline, in minutes, on two cores.
+
+Example: gluon-mtcnn quickstart --out quickstart
+
+Paints photos with faces in the layouts of WIDER FACE, landmark lists and FDDB, then runs the very commands that real
+data use: prepare and train for P-, R- and O-Net, evaluate, plot, detect. Each command is printed as it runs, so the
+output is a recipe. Ends with the share of faces found in unseen photos, and with exit code 1 if that is below what it
+promises. The same seed gives the same figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import write_json
+from gluon_mtcnn.core.types import INPUT_SIZE, NETS
+from gluon_mtcnn.prepare_data.synthetic import SyntheticPaths, SyntheticSpec, write_dataset
+
+log = logging.getLogger(__name__)
+PROMISED_RECALL, PROMISED_FALSE_POSITIVES = 0.9, 1.0  # of the test faces; a photo
+LAST_THRESHOLD = "0.7"
+MIN_FACE = "20"
+
+
+@dataclass(frozen=True)
+class NetSettings:
+    """Options of one net's two commands."""
+
+    prepare: tuple[str, ...] = ()
+    train: tuple[str, ...] = ()
+
+
+SETTINGS = {
+    "pnet": NetSettings(train=("--epochs", "6")),
+    "rnet": NetSettings(train=("--epochs", "6")),
+    "onet": NetSettings(train=("--epochs", "6")),
+}
+# Two devices of one thread each, whatever the machine has: the figures depend on the split.
+DEVICES = ("--devices", "cpu:0,cpu:1", "--threads", "1")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--out", default="quickstart", metavar="DIR", help="where everything goes (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the chain; return 0 when the cascade finds what it promises, else 1."""
+    started = time.perf_counter()
+    out = Path(args.out)
+    if out.exists() and any(out.iterdir()) and not (out / "quickstart.json").is_file():
+        raise InputError(f"{out}: the folder is not empty and not of an earlier quickstart: give another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "quickstart.json", {"seed": args.seed, "complete": False})
+    log.info("painting photos into %s", out / "data")
+    paths = write_dataset(out / "data", SyntheticSpec(), args.seed, args.quiet)
+    runner = _Runner(args)
+    for kind in NETS:
+        _train_net(runner, kind, paths, out)
+    summary = _evaluate(runner, paths, out)
+    summary.update(seed=args.seed, seconds=round(time.perf_counter() - started, 1), complete=True)
+    write_json(out / "quickstart.json", summary)
+    _print_summary(summary, out)
+    return 0 if summary["promise_kept"] else 1
+
+
+class _Runner:
+    """Runs commands of ours, each in a process of its own, as a user would."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._common = ["--seed", str(args.seed), "--num-workers", str(args.num_workers)]
+        self._common += ["--quiet"] if args.quiet else []
+        root = str(Path(__file__).resolve().parents[1])
+        search = [root if Path(root, "setup.py").is_file() else str(Path(root).parent), os.environ.get("PYTHONPATH")]
+        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
+        self._environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not burn a shared core
+
+    def __call__(self, *arguments: Any) -> None:
+        words = [str(a) for a in arguments]
+        log.info("\n$ gluon-mtcnn %s", shlex.join(words))
+        command = [sys.executable, "-W", "ignore", "-m", "gluon_mtcnn", *words, *self._common]
+        code = subprocess.run(command, env=self._environment).returncode
+        if code:
+            raise InputError(f"quickstart: gluon-mtcnn {words[0]} {words[1]} ended with exit code {code}")
+
+
+def _train_net(run: _Runner, kind: str, paths: SyntheticPaths, out: Path) -> None:
+    """Prepare a net's samples from training and validation photos, and train it."""
+    packs, model = out / "packs" / str(INPUT_SIZE[kind]), out / "model"
+    settings = SETTINGS[kind]
+    options = [*settings.prepare, *(("--model", model) if kind != "pnet" else ())]
+    photos = ["--wider-images", paths.wider_images, "--wider-annotations", paths.wider_train_annotations]
+    points = ["--landmark-images", paths.landmark_images, "--landmark-annotations", paths.landmark_annotations]
+    run("prepare", kind, *photos, *points, *options, "--out", packs)
+    photos = ["--wider-images", paths.wider_val_images, "--wider-annotations", paths.wider_val_annotations]
+    run("prepare", kind, *photos, *options, "--out", out / "packs" / f"{INPUT_SIZE[kind]}-val")
+    validation = out / "packs" / f"{INPUT_SIZE[kind]}-val"
+    run("train", kind, "--data", packs, "--val-data", validation, "--out", model, *DEVICES, *settings.train)
+
+
+def _evaluate(run: _Runner, paths: SyntheticPaths, out: Path) -> dict[str, Any]:
+    """Evaluate on the unseen photos; return the figures."""
+    model = ["--model", out / "model", "--min-face", MIN_FACE]
+    point = ["--operating-point", LAST_THRESHOLD]
+    images = ["--images", paths.fddb_images]
+    run("evaluate", "fddb", "--folds", paths.fddb_folds, *images, *model, "--out", out / "fddb")
+    run("plot", "roc", out / "fddb", "--labels", "quickstart", "--out", out / "roc.png")
+    run("evaluate", "boxes", "--annotations", paths.test_annotations, *images, *model, *point, "--out", out / "test")
+    distractors = ["--annotations", paths.distractor_annotations, "--images", paths.distractor_images]
+    run("evaluate", "boxes", *distractors, *model, *point, "--out", out / "distractors")
+    run("detect", paths.fddb_images, *model, "--draw", out / "drawn", "--json", out / "faces.json")
+    test = json.loads((out / "test" / "boxes.json").read_text())
+    empty = json.loads((out / "distractors" / "boxes.json").read_text())
+    kept = (
+        test["recall"] >= PROMISED_RECALL
+        and test["false_positives_per_photo"] <= PROMISED_FALSE_POSITIVES
+        and empty["false_positives_per_photo"] <= PROMISED_FALSE_POSITIVES
+    )
+    return {"test": test, "distractors": empty, "promise_kept": kept}
+
+
+def _print_summary(summary: dict[str, Any], out: Path) -> None:
+    test, empty = summary["test"], summary["distractors"]
+    verdict = "as promised" if summary["promise_kept"] else "LESS THAN PROMISED"
+    test_false, empty_false = (part["false_positives_per_photo"] for part in (test, empty))
+    lines = [
+        f"{verdict}: at least {PROMISED_RECALL:.0%} of the faces, at most {PROMISED_FALSE_POSITIVES:g} false a photo",
+        f"  faces found (IoU .5)   {test['recall']:.1%} of {test['faces']} in {test['photos']} unseen photos",
+        f"  false a photo          {test_false:.2f}; {empty_false:.2f} in {empty['photos']} photos without a face",
+        f"  AP                     {test['AP']:.3f}",
+        f"  seconds                {summary['seconds']:.0f}",
+        "look at",
+        f"  {out / 'roc.png'}: FDDB curves",
+        f"  {out / 'model' / 'history.png'}: training curves",
+        f"  {out / 'drawn'}: faces drawn into the test photos",
+        f"  gluon-mtcnn detect PHOTO --model {out / 'model'}: on your photo (it knows painted faces only)",
+    ]
+    print("\n" + "\n".join(lines))
