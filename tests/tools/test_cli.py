@@ -79,5 +79,6 @@ def test_python_m_runs_the_command_without_importing_mxnet(checkout):
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.stdout.endswith("False\n")
-    result = subprocess.run([sys.executable, "-m", "gluon_mtcnn", "fly"], env=environment, capture_output=True, text=True)
+    fly = [sys.executable, "-m", "gluon_mtcnn", "fly"]
+    result = subprocess.run(fly, env=environment, capture_output=True, text=True)
     assert result.returncode == 2
