@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, TypeVar
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from gluon_mtcnn.core.record import Pack
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 # First number of the augmentation's random key, apart from those of the order, which begin with the seed alone.
 _AUGMENT_STREAM = 0xA06
@@ -183,7 +184,7 @@ def _epoch_counts(
     return {label: int(scale * weight + 1e-9) for label, weight in weights.items()}
 
 
-def prefetched(batches: Iterable[Batch], depth: int) -> Iterator[Batch]:
+def prefetched(batches: Iterable[T], depth: int) -> Generator[T, None, None]:
     """Yield the batches, of which a thread makes up to `depth` in advance; what it raises is raised here.
 
     The thread ends when the iterator is used up or closed.

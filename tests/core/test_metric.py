@@ -1,0 +1,156 @@
+"""Metrics over the right rows only."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gluon_mtcnn.core import metric
+from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.train_config import LossConfig
+
+# label, face score, box error of the row, landmark error of the row
+ROWS = [
+    (1, 0.9, 0.1, 9),
+    (1, 0.4, 0.3, 9),
+    (0, 0.2, 9, 9),
+    (0, 0.6, 9, 9),
+    (0, 0.1, 9, 9),
+    (-1, 0.7, 0.5, 9),
+    (-2, 0.7, 9, 0.25),
+]
+
+
+def batch(rows, context=None, spatial=False):
+    context = context or mx.cpu()
+    label, score, box, points = np.array(rows, np.float32).T
+    logits = np.stack([np.zeros(len(rows)), np.log(score / (1 - score))], axis=1)
+    outputs = [logits, np.repeat(box[:, None], 4, 1), np.repeat(points[:, None], 10, 1)]
+    if spatial:
+        outputs = [output[:, :, None, None] for output in outputs]
+    targets = [label, np.zeros((len(rows), 4)), np.zeros((len(rows), 10))]
+    return tuple([mx.nd.array(a, ctx=context) for a in group] for group in (targets, outputs))
+
+
+LOG_LOSS = -np.mean(np.log([0.9, 0.4, 0.8, 0.4, 0.9]))
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (metric.Accuracy, 3 / 5),
+        (metric.PositiveAccuracy, 1 / 2),
+        (metric.NegativeAccuracy, 2 / 3),
+        (metric.LogLoss, LOG_LOSS),
+        (metric.BoxError, 0.3),
+        (metric.LandmarkError, 0.25),
+    ],
+)
+def test_each_metric_by_hand(kind, expected, spatial):
+    whole, parts = kind(), kind()
+    whole.update(*batch(ROWS, spatial=spatial))
+    parts.update(*batch(ROWS[:3], spatial=spatial))
+    parts.update(*batch(ROWS[3:], mx.cpu(1), spatial))
+    assert whole.get()[1] == pytest.approx(expected, rel=1e-5)
+    assert parts.get()[1] == pytest.approx(expected, rel=1e-5)
+    whole.reset()
+    assert np.isnan(whole.get()[1])
+
+
+def test_parts_and_landmarks_do_not_dilute_accuracy():
+    """A public training diary once read .4638 where the accuracy was .9276: it had divided by all rows."""
+    right, wrong = [(0, 0.1, 0, 0)] * 9276, [(0, 0.9, 0, 0)] * 724
+    accuracy = metric.Accuracy()
+    accuracy.update(*batch(right + wrong + [(-1, 0.5, 0, 0)] * 10000))
+    assert accuracy.get() == ("accuracy", pytest.approx(0.9276))
+
+
+def test_loss_is_the_weighted_sum_of_the_terms_means():
+    config = LossConfig((1.0, 0.5, 0.25), ohem=0.7)
+    loss = metric.MultiTaskError(config)
+    loss.update(*batch(ROWS[:4]))
+    loss.update(*batch(ROWS[4:]))
+    box = 4 * np.mean(np.square([0.1, 0.3, 0.5]))
+    assert loss.get()[1] == pytest.approx(LOG_LOSS + 0.5 * box + 0.25 * 10 * 0.25**2, rel=1e-5)
+
+
+def test_loss_without_rows_of_a_term_leaves_it_out():
+    loss = metric.MultiTaskError(LossConfig())
+    targets, outputs = batch(ROWS[2:5])
+    loss.update(targets, outputs[:2])
+    assert loss.get()[1] == pytest.approx(-np.mean(np.log([0.8, 0.4, 0.9])), rel=1e-5)
+
+
+def test_landmark_error_without_the_head_is_nan():
+    error = metric.LandmarkError()
+    targets, outputs = batch(ROWS)
+    error.update(targets, outputs[:2])
+    assert np.isnan(error.get()[1])
+
+
+def test_update_leaves_its_sums_on_the_device():
+    recall, accuracy = metric.RecallAtPrecision(), metric.Accuracy()
+    for m in (recall, accuracy):
+        m.update(*batch(ROWS, mx.cpu(1)))
+    assert [row.context for row in recall._rows] == [mx.cpu(1)]
+    assert [s.context for s in accuracy._sums.values()] == [mx.cpu(1)]
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "precision", "expected"),
+    [
+        ([1, 1, 0, 1], [0.9, 0.8, 0.7, 0.6], 1.0, 2 / 3),
+        ([1, 1, 0, 1], [0.9, 0.8, 0.7, 0.6], 0.75, 1.0),
+        ([1, 0], [0.5, 0.5], 1.0, 0.0),  # one score: both or none
+        ([0, 1], [0.9, 0.8], 0.9, 0.0),
+        ([1, -1, -2, 0], [0.4, 0.9, 0.9, 0.3], 1.0, 1.0),
+        ([1, 1], [0.1, 0.2], 0.5, 1.0),
+    ],
+)
+def test_recall_at_precision_by_hand(labels, scores, precision, expected):
+    assert metric.recall_at_precision(np.array(labels), np.array(scores), precision) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("labels", [[], [0, 0], [-1, -2]])
+def test_recall_without_positives_is_nan(labels):
+    assert np.isnan(metric.recall_at_precision(np.array(labels), np.full(len(labels), 0.5), 0.9))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 0, -1]), st.integers(0, 6)), min_size=1, max_size=25),
+    st.sampled_from([0.5, 0.8, 1.0]),
+)
+def test_recall_equals_trying_every_threshold(rows, precision):
+    labels, scores = np.array(rows).T
+    positives = (labels == 1).sum()
+    found = metric.recall_at_precision(labels, scores, precision)
+    if not positives:
+        assert np.isnan(found)
+        return
+    counted = labels >= 0
+    best = 0.0
+    for threshold in range(7):
+        taken = counted & (scores >= threshold)
+        hits = (taken & (labels == 1)).sum()
+        if taken.any() and hits >= precision * taken.sum():
+            best = max(best, hits / positives)
+    assert found == pytest.approx(best)
+
+
+def test_validation_metrics_names():
+    metrics = metric.validation_metrics(LossConfig())
+    metrics.update(*batch(ROWS))
+    figures = dict(zip(*metrics.get()))
+    assert list(figures) == [
+        "loss",
+        "accuracy",
+        "accuracy_positive",
+        "accuracy_negative",
+        "recall_at_precision",
+        "log_loss",
+        "box_error",
+        "landmark_error",
+    ]
+    assert np.isfinite(list(figures.values())).all()

@@ -1,0 +1,253 @@
+"""One training run, from the options of ``gluon-mtcnn train`` to the files in --out. Imports MXNet."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import platform
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Optional
+
+import numpy as np
+
+from gluon_mtcnn import __version__
+from gluon_mtcnn.core import history
+from gluon_mtcnn.core.augment import AugmentSpec
+from gluon_mtcnn.core.checkpoint import CONFIG_NAME, save_net
+from gluon_mtcnn.core.dataset import BatchLoader
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import read_json, sha256, write_json
+from gluon_mtcnn.core.initial import fresh_net, pretrained_net
+from gluon_mtcnn.core.learner import Learner, dead_kernels
+from gluon_mtcnn.core.network import Net
+from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.runtime import devices, mx, seed_everything, threads
+from gluon_mtcnn.core.sanity import overfit
+from gluon_mtcnn.core.train_config import TrainConfig, default_config
+from gluon_mtcnn.core.train_state import check_same_run, list_states, newest_state, remove_abandoned
+from gluon_mtcnn.core.trainer import Trainer
+from gluon_mtcnn.core.types import INPUT_SIZE, LANDMARK, NEGATIVE, PART, POSITIVE
+from gluon_mtcnn.tools.train import run_record_path
+
+logger = logging.getLogger(__name__)
+
+TIMES = ("samples_per_second", "seconds")  # not in model.json: the same run gives the same bytes
+
+
+def train(args: argparse.Namespace) -> int:
+    """Train one net and leave its files in --out."""
+    pack, validation = _open_pack(args.data, "train", args.net), _validation_pack(args)
+    config, net, contexts = _setup(args, pack)
+    record = _run_record(config, pack, validation)
+    logger.info("%s: %s; classes: %s", args.net, _describe(config), pack.class_counts())
+    trainer = Trainer(
+        Learner(net, config, contexts),
+        make_loader(pack, config, training=True),
+        make_loader(validation, config, training=False) if validation else None,
+        run_record_path(args.out, args.net).parent,
+        record,
+        lambda rows, improved: _write_epoch(args, net, config, rows, improved),
+        args.quiet,
+        args.checkpoint_seconds,
+    )
+    _begin_or_resume(args, trainer)
+    trainer.train()
+    _write_summary(Path(args.out), trainer, pack)
+    return 0
+
+
+def sanity(args: argparse.Namespace) -> int:
+    """Print as JSON how well 20 samples were learnt by heart; 1 when not well enough."""
+    pack = _open_pack(args.data, "train", args.net)
+    config, net, contexts = _setup(args, pack)
+    result = overfit(net, pack, config, contexts)
+    print(json.dumps({name: None if value != value else value for name, value in result.items()}))
+    return 0 if result["passed"] else 1
+
+
+def make_config(args: argparse.Namespace, landmarks: bool, devices: int) -> TrainConfig:
+    """Return the run's configuration: the recipe's, with what the options change.
+
+    Raises
+    ------
+    InputError
+        A value is out of range.
+    """
+    config = default_config(
+        args.net,
+        args.recipe,
+        args.optimizer,
+        landmarks=landmarks,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        lr=args.lr,
+        wd=args.wd,
+        schedule=args.schedule,
+        warmup=args.warmup,
+        augment=args.augment,
+        ratio=args.ratio,
+        epoch_size=args.epoch_size,
+        devices=devices,
+        kvstore=args.kvstore,
+        freeze=args.freeze,
+        pretrained=sha256(Path(args.pretrained) / f"{args.net}.params") if args.pretrained else None,
+        seed=args.seed,
+    )
+    changes = {"weights": args.loss_weights, "ohem": args.ohem, "regression": args.regression}
+    try:
+        loss = replace(config.loss, **{name: value for name, value in changes.items() if value is not None})
+    except ValueError as error:
+        raise InputError(f"train: {error}") from None
+    return replace(config, loss=loss)
+
+
+def _open_pack(folder: str, set_name: str, net: str) -> Pack:
+    pack = Pack(folder, set_name)
+    if len(pack) == 0:
+        raise InputError(f"{pack.path}: expected samples, got an empty pack")
+    if pack.size != INPUT_SIZE[net]:
+        raise InputError(f"{pack.path}: {net} needs images of {INPUT_SIZE[net]} px, got {pack.size} px")
+    return pack
+
+
+def _validation_pack(args: argparse.Namespace) -> Optional[Pack]:
+    if args.val_data:
+        return _open_pack(args.val_data, "train", args.net)
+    if (Path(args.data) / "val.rec").is_file():
+        return _open_pack(args.data, "val", args.net)
+    logger.warning("%s has no val.rec and there is no --val-data: the last epoch will count as the best", args.data)
+    return None
+
+
+def _has_landmarks(asked: Optional[bool], pack: Pack) -> bool:
+    there = pack.class_counts()["landmark"] > 0
+    if asked and not there:
+        raise InputError(f"{pack.path}: --landmarks needs landmark samples (label -2), got none")
+    return there if asked is None else asked
+
+
+def _setup(args: argparse.Namespace, pack: Pack) -> tuple[TrainConfig, Net, list[Any]]:
+    contexts = devices(args.devices)
+    landmarks = _has_landmarks(args.landmarks, pack)
+    if args.pretrained:
+        net = pretrained_net(args.pretrained, args.net, landmarks, args.seed)
+    else:
+        net = fresh_net(args.net, landmarks, args.recipe, args.seed)
+    seed_everything(args.seed)
+    return make_config(args, landmarks, len(contexts)), net, contexts
+
+
+def make_loader(pack: Pack, config: TrainConfig, training: bool) -> BatchLoader:
+    """Return the batches of a training pack as configured, or of a validation pack: in order and unchanged."""
+    if not training:
+        return BatchLoader(pack, config.batch_size, stratified=False, shuffle=False)
+    labels = (POSITIVE, NEGATIVE, PART, LANDMARK)
+    ratio = {label: weight for label, weight in zip(labels, config.ratio) if weight} or None
+    mirror_only = AugmentSpec(blur=0, grey=0, gain=0, offset=0, channel=0)
+    return BatchLoader(
+        pack,
+        config.batch_size,
+        seed=config.seed,
+        stratified=config.recipe != "seanlinx" or ratio is not None,
+        ratio=ratio,
+        augment={"none": None, "mirror": mirror_only, "full": AugmentSpec()}[config.augment],
+        epoch_size=config.epoch_size,
+    )
+
+
+def _run_record(config: TrainConfig, pack: Pack, validation: Optional[Pack]) -> dict[str, Any]:
+    """Return what decides the weights to the last bit, as far as it can be known; a resumed run must have the same."""
+    return {
+        "config": config.as_dict(),
+        "train_pack": _digest(pack),
+        "val_pack": _digest(validation) if validation else None,
+        "threads": threads(),
+        "versions": {"mxnet": mx.__version__, "numpy": np.__version__},
+    }
+
+
+def _digest(pack: Pack) -> str:
+    return pack.manifest.get("sha256") or sha256(pack.path)
+
+
+def _describe(config: TrainConfig) -> str:
+    return (
+        f"{config.epochs} epochs, batch {config.batch_size}, {config.optimizer} {config.lr:g}, decay {config.wd:g}, "
+        f"recipe {config.recipe}, {config.devices} device(s), {threads()} thread(s), seed {config.seed}"
+    )
+
+
+def _begin_or_resume(args: argparse.Namespace, trainer: Trainer) -> None:
+    """Start afresh, or go on from the newest checkpoint; refuse when anything differs from the run that left it."""
+    path = run_record_path(args.out, args.net)
+    for folder in (path.parent, Path(args.out)):
+        remove_abandoned(folder)
+    _drop_torn_net(Path(args.out), args.net)
+    state = newest_state(path.parent) if args.resume else None
+    if state is None:
+        if args.resume:
+            logger.warning("%s: no checkpoint to resume from: starting at the beginning", path.parent)
+        for old in list_states(path.parent):
+            old.unlink()
+        write_json(path, trainer.run)
+        return
+    check_same_run(path.parent, state.run, trainer.run)
+    trainer.restore(state)
+    if not (Path(args.out) / f"{args.net}.params").is_file():
+        trainer.best = None
+    logger.info("resuming at epoch %d, batch %d", state.epoch + 1, state.batch + 1)
+
+
+def _drop_torn_net(out: Path, kind: str) -> None:
+    """Forget a net in model.json whose weights are newer: a kill came before its entry was written."""
+    config, params = out / CONFIG_NAME, out / f"{kind}.params"
+    if not config.is_file():
+        return
+    value = read_json(config)
+    entry = value.get("nets", {}).get(kind)
+    if entry and not (params.is_file() and sha256(params) == entry.get("sha256")):
+        del value["nets"][kind]
+        write_json(config, value)
+        params.unlink(missing_ok=True)
+
+
+def _write_epoch(args: argparse.Namespace, net: Net, config: TrainConfig, rows: list[dict], improved: bool) -> None:
+    """Keep the weights if they are the best so far; bring history.csv and history.png up to date."""
+    out = Path(args.out)
+    if improved:
+        origin = {"trained_with": f"gluon-mtcnn {__version__}", "epoch": len(rows), "config": config.as_dict()}
+        figures = {name: value for name, value in rows[-1].items() if name not in TIMES}
+        save_net(out, net, origin={**origin, "figures": figures})
+    history.write_csv(out / "history.csv", rows, args.net)
+    history.plot(out / "history.png", history.read_csv(out / "history.csv"))
+
+
+def _write_summary(out: Path, trainer: Trainer, pack: Pack) -> None:
+    """Write summary.json: this run's figures on the top level, the last run of every net below ``nets``."""
+    net, rows = trainer.learner.config.net, trainer.history
+    best = min(rows, key=lambda row: row.get("val_loss", -row["epoch"]))
+    dead = dead_kernels(trainer.learner.net)
+    if dead:
+        logger.warning("%s: dead kernels (all weights below 1e-5): %s", net, dead)
+    wall, cpu = trainer.wall_seconds, trainer.cpu_seconds
+    summary = {
+        "net": net,
+        **best,
+        "best_epoch": best["epoch"],
+        "epochs": len(rows),
+        "samples_per_second": trainer.samples / wall if wall else rows[-1]["samples_per_second"],
+        "samples_per_cpu_second": trainer.samples / cpu if cpu else None,
+        "seconds": trainer.seconds,
+        "threads": threads(),
+        "classes": pack.class_counts(),
+        "dead_kernels": dead,
+        "last_epoch": rows[-1],
+        **trainer.run,
+        "versions": {"gluon_mtcnn": __version__, "python": platform.python_version(), **trainer.run["versions"]},
+    }
+    path = out / "summary.json"
+    others = read_json(path).get("nets", {}) if path.is_file() else {}
+    write_json(path, {**summary, "nets": {**others, net: summary}})
+    logger.info("%s: best epoch %d of %d; wrote %s", net, best["epoch"], len(rows), out)
