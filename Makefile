@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OUT ?= quickstart
+# One process a core, one thread each: threads that spin on a shared core are slower than none.
+TEST_ENV := OMP_NUM_THREADS=1
 # The first Python on the PATH that has wheels for MXNet's numpy: 3.9 to 3.12. PYTHON=... overrides.
 FITS := -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] < (3, 13))'
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10 python3.9 python; do \
@@ -30,10 +32,10 @@ quickstart: $(STAMP)
 	$(BIN)/gluon-mtcnn quickstart --out $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -m 'not slow'
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto -m 'not slow'
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -q
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n auto
 
 # mypy wants the package as it is imported: a farm of links under build/ gives it that.
 lint: $(STAMP)

@@ -112,7 +112,7 @@ def test_a_wrong_column_is_one_line(data, capsys):
 
 def test_no_source(data, capsys):
     assert prepare(data, wider=False) == 2
-    assert "expected --wider-images and --wider-annotations, or --csv" in capsys.readouterr().err
+    assert "expected photos: --wider-images" in capsys.readouterr().err
 
 
 def test_photos_that_are_all_missing(data, capsys):
