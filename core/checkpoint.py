@@ -196,3 +196,18 @@ def save_net(
     }
     config["nets"] = {name: config["nets"][name] for name in NETS if name in config["nets"]}
     write_json(config_path, config)
+
+
+def write_thresholds(folder: PathLike, thresholds: tuple[float, ...]) -> None:
+    """Change the three thresholds in a folder's ``model.json``, and nothing else.
+
+    Raises
+    ------
+    InputError
+        Not three numbers from 0 to 1, or not a model folder that can be read.
+    """
+    if len(thresholds) != len(NETS) or not all(0 <= t <= 1 for t in thresholds):
+        raise InputError(f"thresholds: expected three numbers from 0 to 1, got {thresholds}")
+    load_model(folder)  # refuse to update what cannot be read
+    path = Path(folder) / CONFIG_NAME
+    write_json(path, {**read_json(path), "thresholds": [float(t) for t in thresholds]})

@@ -143,6 +143,11 @@ class Detector:
             found[kind] = self._refine(kind, image, before.after[:, :4])
         return found
 
+    def stage(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Stage:
+        """Return what one net leaves: the P-Net of the image alone, R and O of the boxes (n, 4) of the net before."""
+        image = as_bgr(image, self.color)
+        return self._propose(image) if kind == "pnet" else self._refine(kind, image, candidates)
+
     def _propose(self, image: np.ndarray) -> Stage:
         """P-Net over the pyramid; NMS .5 within a scale, .7 over all."""
         height, width = image.shape[:2]

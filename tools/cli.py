@@ -28,8 +28,10 @@ COMMANDS = {
     "evaluate fddb": ("fddb", "DiscROC, ContROC and AP by the FDDB protocol"),
     "evaluate wider": ("wider_eval", "AP on WIDER FACE's easy, medium and hard settings"),
     "evaluate boxes": ("boxes_eval", "AP, recall and false positives on one's own annotated photos"),
+    "evaluate stages": ("stages_eval", "recall and false positives after each stage; picks thresholds"),
     "evaluate landmarks": ("landmark_eval", "error of the five points on annotated photos"),
     "plot roc": ("roc", "ROC curves of several methods in one figure"),
+    "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
     "import": ("import_legacy", "foreign checkpoints -> a model folder"),
 }
 
