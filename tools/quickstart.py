@@ -91,7 +91,9 @@ class _Runner:
         words = [str(a) for a in arguments]
         log.info("\n$ gluon-mtcnn %s", shlex.join(words))
         command = [sys.executable, "-W", "ignore", "-m", "gluon_mtcnn", *words, *self._common]
+        started = time.perf_counter()
         code = subprocess.run(command, env=self._environment).returncode
+        log.info("(%.0f s)", time.perf_counter() - started)
         if code:
             raise InputError(f"quickstart: gluon-mtcnn {words[0]} {words[1]} ended with exit code {code}")
 
@@ -123,6 +125,7 @@ def _evaluate(run: _Runner, paths: SyntheticPaths, out: Path) -> dict[str, Any]:
     distractors = ["--annotations", paths.distractor_annotations, "--images", paths.distractor_images]
     run("evaluate", "boxes", *distractors, *model, "--out", out / "distractors")
     run("detect", paths.fddb_images, *model, "--draw", out / "drawn", "--json", out / "faces.json")
+    run("report", out, "--out", out / "report.html")
     test = json.loads((out / "test" / "boxes.json").read_text())
     empty = json.loads((out / "distractors" / "boxes.json").read_text())
     kept = (
@@ -144,6 +147,7 @@ def _print_summary(summary: dict[str, Any], out: Path) -> None:
         f"  AP                     {test['AP']:.3f}",
         f"  seconds                {summary['seconds']:.0f}",
         "look at",
+        f"  {out / 'report.html'}: all of it on one page",
         f"  {out / 'roc.png'}: FDDB curves",
         f"  {out / 'model' / 'history.png'}: training curves",
         f"  {out / 'drawn'}: faces drawn into the test photos",
