@@ -140,7 +140,7 @@ class Trainer:
             for batch, shards in placed:
                 self.train_step(batch, shards)
                 bar.update(len(batch.label))
-                if self.batch % CHECK_EVERY == 0:
+                if self.batch % CHECK_EVERY == 0 and not math.isnan(self._watch.last):
                     bar.set_postfix(loss=f"{self._watch.last:.4f}", refresh=False)
                 if self.checkpoints and time.monotonic() - self._saved > self.checkpoint_seconds:
                     self.save()

@@ -34,19 +34,21 @@ MIN_FACE = "20"
 
 @dataclass(frozen=True)
 class NetSettings:
-    """Options of one net's two commands."""
+    """Options of one net's commands: how many samples (positive, negative, part, landmark) to use, and the others."""
 
-    prepare: tuple[str, ...] = ()
-    train: tuple[str, ...] = ()
+    counts: str
+    train: tuple[str, ...]
+    mining: tuple[str, ...] = ()
 
 
 # Small batches and mirroring alone: more steps, and an easier task, for nets that see each sample a few times only.
 SHORT = ("--batch-size", "128", "--augment", "mirror")
 SETTINGS = {
-    "pnet": NetSettings(train=("--epochs", "5", *SHORT)),
-    "rnet": NetSettings(("--counts", "5000:15000:5000:2000"), ("--epochs", "4", *SHORT)),
-    "onet": NetSettings(("--counts", "3000:4000:2000:2500", "--thresholds", ".3,.02,.7"), ("--epochs", "5", *SHORT)),
+    "pnet": NetSettings("6000:18000:6000:3000", ("--epochs", "5", *SHORT)),
+    "rnet": NetSettings("5000:15000:5000:2000", ("--epochs", "4", *SHORT)),
+    "onet": NetSettings("3000:4000:2000:2500", ("--epochs", "5", *SHORT), ("--thresholds", ".3,.02,.7")),
 }
+VALIDATION_COUNTS = "400:800:200:400"
 # Two devices of one thread each, whatever the machine has: the figures depend on the split.
 DEVICES = ("--devices", "cpu:0,cpu:1", "--threads", "1")
 
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "quickstart.json", {"seed": args.seed, "complete": False})
     log.info("painting photos into %s", out / "data")
-    paths = write_dataset(out / "data", SyntheticSpec(), args.seed, args.quiet)
+    paths = write_dataset(out / "data", SyntheticSpec(train_photos=240, landmark_photos=140), args.seed, args.quiet)
     runner = _Runner(args)
     for kind in NETS:
         _train_net(runner, kind, paths, out)
@@ -102,13 +104,13 @@ def _train_net(run: _Runner, kind: str, paths: SyntheticPaths, out: Path) -> Non
     """Prepare a net's samples from training and validation photos, and train it."""
     packs, model = out / "packs" / str(INPUT_SIZE[kind]), out / "model"
     settings = SETTINGS[kind]
-    options = [*settings.prepare, *(("--model", model) if kind != "pnet" else ())]
+    options = [*settings.mining, *(("--model", model) if kind != "pnet" else ())]
     photos = ["--wider-images", paths.wider_images, "--wider-annotations", paths.wider_train_annotations]
     points = ["--landmark-images", paths.landmark_images, "--landmark-annotations", paths.landmark_annotations]
-    run("prepare", kind, *photos, *points, *options, "--out", packs)
+    run("prepare", kind, *photos, *points, *options, "--counts", settings.counts, "--out", packs)
     photos = ["--wider-images", paths.wider_val_images, "--wider-annotations", paths.wider_val_annotations]
-    run("prepare", kind, *photos, *options, "--out", out / "packs" / f"{INPUT_SIZE[kind]}-val")
     validation = out / "packs" / f"{INPUT_SIZE[kind]}-val"
+    run("prepare", kind, *photos, *options, "--counts", VALIDATION_COUNTS, "--out", validation)
     run("train", kind, "--data", packs, "--val-data", validation, "--out", model, *DEVICES, *settings.train)
 
 
