@@ -105,12 +105,7 @@ class IMDB:
         else:
             self._samples = read_imglist(self.imglist)
             self._names = self._samples.names
-        self._source: dict[str, Any] = {
-            "imglist_sha256": sha256(self.imglist),
-            "dataset_path": self.data_path,
-            "mode": self.mode,
-            "count": len(self._names),
-        }
+        self._source = cache_source(self.imglist, self.data_path, self.mode, len(self._names))
         return list(self._names)
 
     def image_path_from_index(self, index: str) -> str:
@@ -208,6 +203,21 @@ def image_path(dataset_path: PathLike, name: str) -> str:
     return posixpath.join(os.fspath(dataset_path), "images", image_file(name))
 
 
+def cache_file(root: PathLike, image_set: str, name: str = "mtcnn") -> Path:
+    """Return where the cache of an image set lies."""
+    return Path(root, "cache", f"{name}_{image_set}_gt_roidb.pkl")
+
+
+def cache_source(imglist: PathLike, dataset_path: PathLike, mode: str, count: int) -> dict[str, Any]:
+    """Return what a cache depends on; kept in its manifest, so that a changed list is noticed."""
+    return {
+        "imglist_sha256": sha256(imglist),
+        "dataset_path": os.fspath(dataset_path),
+        "mode": mode,
+        "count": count,
+    }
+
+
 def read_samples(
     root: PathLike, image_set: str, dataset_path: Optional[PathLike] = None, name: str = "mtcnn"
 ) -> tuple[list[str], np.ndarray]:
@@ -240,7 +250,7 @@ def read_samples(
     if listed.is_file():
         samples = read_imglist(listed)
         return [image_path(dataset_path, sample) for sample in samples.names], samples.rows()
-    cache = Path(root, "cache", f"{name}_{image_set}_gt_roidb.pkl")
+    cache = cache_file(root, image_set, name)
     if not cache.is_file():
         raise InputError(f"{listed}: image list not found, nor a cache {cache}")
     samples = read_cached_samples(cache)

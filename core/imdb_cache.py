@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from reprlib import repr as short  # of what a pickle holds: its own repr could be endless
 from typing import Any, Optional
@@ -58,17 +58,17 @@ def _stack(targets: Sequence[np.ndarray], size: int) -> np.ndarray:
     return np.array(targets, np.float64).reshape(-1, size)
 
 
-def write_cache(path: PathLike, entries: Sequence[Entry], source: dict[str, Any]) -> None:
+def write_cache(path: PathLike, entries: Iterable[Entry], source: dict[str, Any]) -> None:
     """Write a cache that the original loads, and its manifest.
 
     Parameters
     ----------
     path : file to write, atomically
-    entries : rows
+    entries : rows, read once
     source : dict
         What the rows were made from, as JSON; `staleness` compares it.
     """
-    py2_pickle.dump(list(entries), path)
+    py2_pickle.dump(iter(entries), path)
     # Written last and bound to these very bytes, so that no crash leaves a manifest that vouches for another cache.
     manifest = {"format_version": FORMAT_VERSION, **source, "cache_sha256": sha256(path)}
     write_json(manifest_path(path), manifest)

@@ -14,7 +14,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Optional
+from typing import Optional, Union
 
 import numpy as np
 
@@ -191,8 +191,8 @@ def _what_is_wrong(words: Sequence[str]) -> str:
     return f"expected a number, got {next(word for word in words[2:] if not is_number(word))!r}"
 
 
-def write_imglist(path: PathLike, samples: ImageList) -> None:
-    """Write a training list, atomically; reading it gives the same values.
+def write_imglist(path: PathLike, samples: Union[ImageList, Iterable[ImageList]]) -> None:
+    """Write a training list, atomically, from samples or from pieces of them; reading it gives the same values.
 
     A negative gets no columns, a positive or part its offsets, a landmark sample its landmarks; landmarks of other
     samples and offsets of landmark samples are written where they are not all zero.
@@ -203,11 +203,15 @@ def write_imglist(path: PathLike, samples: ImageList) -> None:
         A name could not be told from the columns, or a value is not a finite number or a known label.
     """
     with replacing_text(path) as file:
-        for start in range(0, len(samples), CHUNK):
-            part = slice(start, start + CHUNK)
-            chunk = ImageList(samples.names[part], samples.labels[part], samples.offsets[part], samples.landmarks[part])
+        for chunk in _chunks(samples) if isinstance(samples, ImageList) else samples:
             check_names(chunk.names, str(path))
             file.writelines(_format(chunk, str(path)))
+
+
+def _chunks(samples: ImageList) -> Iterator[ImageList]:
+    for start in range(0, len(samples), CHUNK):
+        part = slice(start, start + CHUNK)
+        yield ImageList(samples.names[part], samples.labels[part], samples.offsets[part], samples.landmarks[part])
 
 
 def _format(samples: ImageList, where: str) -> Iterable[str]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -26,7 +27,8 @@ def dump(value: Any, path: PathLike) -> None:
     Parameters
     ----------
     value : None, bool, int, float, str, ndarray of numbers, numpy scalar, or a list, tuple or dict of these
-        Text becomes a byte string in UTF-8. Keys of dicts are str. An array's type, shape and content are kept.
+        Text becomes a byte string in UTF-8. Keys of dicts are str. An array's type, shape and content are kept. An
+        iterator is written as a list, some items of which are in memory at a time.
     path : file to write, atomically
 
     Raises
@@ -76,7 +78,7 @@ class _Writer:
             self.parts += (self._array_head(value), _string(value.tobytes()), pickle.TUPLE, pickle.BUILD)
         elif isinstance(value, dict):
             self._save_dict(value)
-        elif isinstance(value, list):
+        elif isinstance(value, (list, Iterator)):
             self._save_list(value)
         elif isinstance(value, tuple):
             self.parts.append(pickle.MARK)
@@ -86,11 +88,12 @@ class _Writer:
         else:
             self.parts.append(_atom(value))
 
-    def _save_list(self, items: list) -> None:
+    def _save_list(self, items: Iterable) -> None:
         self.parts.append(pickle.EMPTY_LIST)
-        for start in range(0, len(items), self.BATCH):
+        items = iter(items)
+        while batch := list(islice(items, self.BATCH)):
             self.parts.append(pickle.MARK)
-            for item in items[start : start + self.BATCH]:
+            for item in batch:
                 self._save(item)
             self.parts.append(pickle.APPENDS)
             self._flush()

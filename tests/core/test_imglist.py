@@ -169,6 +169,18 @@ def test_wrong_values_are_not_written(tmp_path, label, value):
         write_imglist(tmp_path / "x.txt", samples)
 
 
+def test_pieces_are_written_as_one_list(tmp_path):
+    samples = ImageList(["a", "b", "c"], np.array([0, 1, 0], np.int8), np.full((3, 4), 0.5), np.zeros((3, 10)))
+    pieces = [
+        ImageList([name], samples.labels[i : i + 1], samples.offsets[i : i + 1], samples.landmarks[i : i + 1])
+        for i, name in enumerate(samples.names)
+    ]
+    write_imglist(tmp_path / "whole", samples)
+    write_imglist(tmp_path / "pieces", iter(pieces))
+    assert (tmp_path / "whole").read_text() == (tmp_path / "pieces").read_text()
+    assert len((tmp_path / "whole").read_text().splitlines()) == 3
+
+
 def test_test_lists_hold_whole_lines(tmp_path):
     write_names(tmp_path / "fold-01.txt", ["2002/08/11/big/img_591", "my photo 7"])
     assert read_names(tmp_path / "fold-01.txt") == ["2002/08/11/big/img_591", "my photo 7"]

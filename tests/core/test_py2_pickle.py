@@ -64,6 +64,14 @@ def test_keys_and_types_are_written_once(tmp_path):
     assert len(data) < 5000 * 100
 
 
+def test_an_iterator_is_written_as_a_list(tmp_path):
+    rows = [{"image": f"{i}.jpg", "bbox_target": np.full(4, i / 7)} for i in range(2500)]
+    for count in (0, 1000, 2500):
+        py2_pickle.dump(rows[:count], tmp_path / "list")
+        py2_pickle.dump((row for row in rows[:count]), tmp_path / "iterator")
+        assert (tmp_path / "list").read_bytes() == (tmp_path / "iterator").read_bytes()
+
+
 def test_lists_longer_than_a_batch_and_memos_beyond_a_byte(tmp_path):
     value = [{f"key{i}": i, "a": np.zeros(i % 7)} for i in range(1500)] + [np.zeros(300), "a" * 300, 2**40, -(2**40)]
     np.testing.assert_equal(pickle.loads(dumped(value, tmp_path), encoding="latin1"), value)
