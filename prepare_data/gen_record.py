@@ -7,32 +7,21 @@ that was killed goes on where it was (prepare_data.work_folder).
 
 from __future__ import annotations
 
-import logging
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import move_into_place, read_json, write_json
-from gluon_mtcnn.core.manifest import MANIFEST_NAME
-from gluon_mtcnn.core.record import (
-    idx_path,
-    preallocate,
-    rec_path,
-    record_bytes,
-    set_entry,
-    write_index,
-    write_manifest,
-)
-from gluon_mtcnn.core.types import INPUT_SIZE, Annotation
+from gluon_mtcnn.core.files import read_json, write_json
+from gluon_mtcnn.core.record import preallocate, rec_path, record_bytes
+from gluon_mtcnn.core.types import INPUT_SIZE
 from gluon_mtcnn.prepare_data.balance import (
     CLASS_NAMES,
     CLASSES,
-    DEFAULT_RATIO,
     SET_NAMES,
     TRAIN,
     VAL,
@@ -40,6 +29,9 @@ from gluon_mtcnn.prepare_data.balance import (
     choose_validation,
     targets,
 )
+from gluon_mtcnn.prepare_data.disk import check_disk, check_expected_disk
+from gluon_mtcnn.prepare_data.gen_imdb import check_layout, write_layout
+from gluon_mtcnn.prepare_data.pack_files import finish_packs
 from gluon_mtcnn.prepare_data.photo_table import PhotoTable, write_table
 from gluon_mtcnn.prepare_data.record_units import (
     CUT,
@@ -57,71 +49,14 @@ from gluon_mtcnn.prepare_data.record_units import (
     unit_count,
     unit_photos,
 )
-from gluon_mtcnn.prepare_data.work_folder import begin_job, work_folder
+from gluon_mtcnn.prepare_data.run_options import Options, Source
+from gluon_mtcnn.prepare_data.work_folder import JOB, begin_job, work_folder
 from gluon_mtcnn.prepare_data.workers import Workers, show_progress
 
-log = logging.getLogger(__name__)
+__all__ = ["Options", "Source", "prepare"]
 
 UNREADABLE = "unreadable.json"
 SHAPE = (len(SET_NAMES), len(CLASSES))
-DISK_RESERVE = 64 << 20
-INDEX_BYTES = 20  # a record's line in .idx, about
-
-
-@dataclass(frozen=True)
-class Source:
-    """Annotated photos.
-
-    Attributes
-    ----------
-    annotations : iterable of Annotation
-    kind : int
-        `photo_table.ALL_FACES` or `ONE_FACE`.
-    description : dict
-        What the manifest says of them; JSON values.
-    """
-
-    annotations: Iterable[Annotation]
-    kind: int
-    description: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to make packs of planned samples.
-
-    Attributes
-    ----------
-    seed : int
-    val_fraction : float
-        Share of the photos that give val.rec instead of train.rec.
-    ratio : four numbers
-        Positive, negative, part, landmark: all positives are used, the others in proportion.
-    counts : four numbers, optional
-        Instead of `ratio`: at most so many in train.rec, and in val.rec in proportion to its photos.
-    strict : bool
-        Stop at the first photo that cannot be used instead of leaving it out.
-    num_workers : int
-    quiet : bool
-        No progress bars.
-    """
-
-    seed: int = 0
-    val_fraction: float = 0.0
-    ratio: tuple[float, ...] = DEFAULT_RATIO
-    counts: Optional[tuple[float, ...]] = None
-    strict: bool = False
-    num_workers: int = 1
-    quiet: bool = False
-
-    def describe(self) -> dict[str, Any]:
-        """Return the options that the packs' bytes depend on."""
-        return {
-            "seed": self.seed,
-            "val_fraction": self.val_fraction,
-            "ratio": None if self.counts else list(self.ratio),
-            "counts": list(self.counts) if self.counts else None,
-        }
 
 
 @dataclass
@@ -160,11 +95,14 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
     InputError
         No photo can be used, no positive sample comes of them, or the disk has no room.
     """
-    out = Path(out)
+    out, size = Path(out), INPUT_SIZE[planner.net]
+    if options.imdb:
+        check_layout(options.imdb, options.set_names, size)
     with work_folder(out) as work:
         metadata = {"net": planner.net, **planner.describe(), **options.describe()}
         table = _write_table(work, sources, metadata, options.strict)
         validates = choose_validation(table, options.val_fraction, np.random.default_rng([options.seed, len(table)]))
+        check_expected_disk(out, work, table, planner, options)
         with Workers(options.num_workers, getattr(planner, "inline", True)) as workers:
             if hasattr(planner, "gather"):
                 planner = planner.gather(work, workers, options.quiet)
@@ -172,16 +110,19 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
                 skipped = _plan(work, planner, workers, table, options)
                 choice = _choose(work, validates, options)
                 _check_choice(choice, planner, options)
-                _check_disk(out, work, choice, planner.net)
+                check_disk(out, work, options, size, choice.totals.sum())
                 unreadable = _cut(work, planner.net, workers, choice, validates, options)
                 if not unreadable:
                     break
                 _leave_out(work, unreadable, options.strict)
+            if options.imdb:
+                counts = {name: int(total) for name, total in zip(options.set_names, choice.totals)}
+                write_layout(work, options.imdb, counts, size, read_json(work / JOB), workers, options.quiet)
         names = [[table.texts(photo)[1], reason] for photo, reason in skipped]
         metadata.update(photos=len(table), sources=[source.description for source in sources])
         if hasattr(planner, "finish"):
             planner.finish(work, out)
-        result = _finish(work, out, choice, names, metadata, SET_NAMES if options.val_fraction else SET_NAMES[:1])
+        result = _finish(work, out, choice, names, metadata, options)
     return {**result, "photos": len(table)}
 
 
@@ -263,16 +204,6 @@ def _check_choice(choice: Choice, planner: Planner, options: Options) -> None:
         raise InputError(f"--val-fraction {options.val_fraction:g}: the chosen photos give no sample")
 
 
-def _check_disk(out: Path, work: Path, choice: Choice, net: str) -> None:
-    """Say how much disk the packs will take, and refuse to begin without it."""
-    need = int(choice.totals.sum()) * (record_bytes(INPUT_SIZE[net]) + INDEX_BYTES)
-    had = sum(rec_path(work, name).stat().st_size for name in SET_NAMES if rec_path(work, name).exists())
-    free = shutil.disk_usage(out).free + had
-    log.info("%s samples, %.1f MB (%.1f GB of disk free)", f"{choice.totals.sum():,}", need / 1e6, free / 1e9)
-    if need + DISK_RESERVE > free:
-        raise InputError(f"{out}: expected {need / 1e6:.0f} MB of free disk, got {free / 1e6:.0f} MB")
-
-
 def _cut(
     work: Path, net: str, workers: Workers, choice: Choice, validates: np.ndarray, options: Options
 ) -> dict[int, str]:
@@ -310,25 +241,15 @@ def _leave_out(work: Path, unreadable: dict[int, str], strict: bool) -> None:
 
 
 def _finish(
-    work: Path, out: Path, choice: Choice, skipped: list[list[str]], metadata: dict[str, Any], sets: Sequence[str]
+    work: Path, out: Path, choice: Choice, skipped: list[list[str]], metadata: dict[str, Any], options: Options
 ) -> dict[str, Any]:
     """Put finished packs in place of older ones; return what was made."""
     planned, used = (
-        {name: dict(zip(CLASS_NAMES, map(int, row))) for name, row in zip(sets, rows)}
+        {name: dict(zip(CLASS_NAMES, map(int, row))) for name, row in zip(options.set_names, rows)}
         for rows in (choice.available, choice.used)
     )
-    size = INPUT_SIZE[metadata["net"]]
-    entries = {}
-    for name in sets:
-        write_index(idx_path(work, name), sum(used[name].values()), size)
-        about = {**metadata, "planned": planned[name], "skipped": skipped}
-        entries[name] = set_entry(rec_path(work, name), size, sum(used[name].values()), used[name], metadata=about)
-    (out / MANIFEST_NAME).unlink(missing_ok=True)  # a folder between two packs has none
-    for name in SET_NAMES:
-        for path in (rec_path, idx_path):
-            if name in sets:
-                move_into_place(path(work, name), path(out, name))
-            else:
-                path(out, name).unlink(missing_ok=True)
-    write_manifest(out, entries)
+    sets = {
+        name: (used[name], {**metadata, "planned": planned[name], "skipped": skipped}) for name in options.set_names
+    }
+    finish_packs(work, out, INPUT_SIZE[metadata["net"]], sets, options.payload, options.quiet)
     return {"sets": used, "planned": planned, "skipped": skipped}

@@ -110,9 +110,11 @@ class Workers:
                 future.cancel()
 
 
-def show_progress(results: Iterable[Any], title: str, photos: int, todo: int, unit: int, quiet: bool) -> Iterator[Any]:
-    """Yield the results of `todo` units of `unit` photos under a bar of `photos`; what is not to do has been done."""
-    with tqdm(total=photos, initial=max(photos - todo * unit, 0), desc=title, unit="photo", disable=quiet) as bar:
+def show_progress(
+    results: Iterable[Any], title: str, total: int, todo: int, size: int, quiet: bool, unit: str = "photo"
+) -> Iterator[Any]:
+    """Yield the results of `todo` units of `size` things under a bar of `total`; what is not to do has been done."""
+    with tqdm(total=total, initial=max(total - todo * size, 0), desc=title, unit=unit, disable=quiet) as bar:
         for result in results:
             yield result
-            bar.update(min(unit, photos - bar.n))
+            bar.update(min(size, total - bar.n))

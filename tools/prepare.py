@@ -20,6 +20,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.manifest import PAYLOADS
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.options import (
     existing_dir,
@@ -47,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `prepare`."""
     parser.add_argument("net", choices=NETS, help="the net that the samples are for")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the packs")
+    parser.add_argument("--payload", choices=PAYLOADS, default="bmp", help="of the records (bmp: fastest to read)")
+    parser.add_argument(
+        "--imdb", default="", metavar="ROOT", help="write the Seanlinx layout there too: loose crops, list, cache"
+    )
     photos = parser.add_argument_group("photos (any of these)")
     photos.add_argument("--wider-images", metavar="DIR", help="WIDER's photos (WIDER_train or its images folder)")
     photos.add_argument("--wider-annotations", metavar="FILE", help="WIDER's *_bbx_gt.txt")
@@ -115,6 +120,8 @@ def _options(args: argparse.Namespace) -> Options:
         strict=args.strict,
         num_workers=args.num_workers,
         quiet=args.quiet,
+        payload=args.payload,
+        imdb=args.imdb,
     )
 
 

@@ -14,8 +14,9 @@ import pytest
 from gluon_mtcnn.core.boxes import decode, iou
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.image import crop_and_resize, read
+from gluon_mtcnn.core.imdb import read_samples
 from gluon_mtcnn.core.record import Pack, read_manifest
-from gluon_mtcnn.prepare_data import gen_record, record_units
+from gluon_mtcnn.prepare_data import disk, gen_record, record_units
 from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
 from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
@@ -247,9 +248,39 @@ def test_counts_are_limits(small_wider, tmp_path):
     assert (val["positive"], val["negative"]) == (5, 8)  # 20 and 30 times 10 / 40 photos
 
 
+@pytest.mark.parametrize("payload", ["jpg", "png"])
+def test_coded_records_do_not_depend_on_the_workers(small_wider, made, tmp_path, payload):
+    make(small_wider, tmp_path / "a", val_fraction=0.2, payload=payload)
+    make(small_wider, tmp_path / "b", val_fraction=0.2, payload=payload, num_workers=2)
+    assert digests(tmp_path / "a") == digests(tmp_path / "b")
+    bmp = Pack(made[0])
+    pack = Pack(tmp_path / "a")
+    assert pack.manifest["payload"] == payload
+    assert pack.class_counts() == bmp.class_counts()
+    np.testing.assert_array_equal(pack.rows(), bmp.rows())
+    index = np.arange(0, len(pack), 50)
+    difference = np.abs(pack.images(index).astype(int) - bmp.images(index)).mean()
+    assert (difference == 0) == (payload == "png")
+    assert difference < 45  # coloured noise is what JPEG is worst at; unrelated images differ by 85
+
+
+def test_the_seanlinx_layout_is_written_too(small_wider, made, tmp_path):
+    make(small_wider, tmp_path / "out", val_fraction=0.2, imdb=str(tmp_path / "root"))
+    assert digests(tmp_path / "out") == digests(made[0])
+    for name in ("train", "val"):
+        _, rows = read_samples(tmp_path / "root", f"{name}_12")
+        np.testing.assert_array_equal(rows, Pack(tmp_path / "out", name).rows())
+    (tmp_path / "root/mtcnn/images/24").mkdir()
+    (tmp_path / "root/mtcnn/images/24/x").touch()
+    shutil.rmtree(tmp_path / "root/mtcnn/images/12/.gluon-mtcnn")
+    with pytest.raises(InputError, match="made by another program"):
+        make(small_wider, tmp_path / "out2", imdb=str(tmp_path / "root"))
+    assert not (tmp_path / "out2").exists()
+
+
 def test_no_room_on_the_disk(small_wider, tmp_path, monkeypatch):
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(gen_record.shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: usage._replace(free=1000))
     with pytest.raises(InputError, match="MB of free disk, got 0 MB"):
         make(small_wider, tmp_path / "out")
     assert not (tmp_path / "out").exists()

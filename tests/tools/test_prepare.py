@@ -112,7 +112,7 @@ def test_a_wrong_column_is_one_line(data, capsys):
 
 def test_no_source(data, capsys):
     assert prepare(data, wider=False) == 2
-    assert "expected photos: --wider-images" in capsys.readouterr().err
+    assert "expected photos: --wider-images and --wider-annotations, --csv, or" in capsys.readouterr().err
 
 
 def test_photos_that_are_all_missing(data, capsys):
@@ -130,3 +130,13 @@ def test_the_manifest_is_json_with_the_command_s_options(data):
     assert prepare(data, "--seed", 3) == 0
     manifest = json.loads((data / "out" / "manifest.json").read_text())
     assert manifest["sets"]["train"]["metadata"]["seed"] == 3
+
+
+def test_the_seanlinx_layout_round_trip(data):
+    points = ("--landmark-images", data / "images", "--landmark-annotations", data / "points.txt")
+    assert prepare(data, *points, "--imdb", data / "root", "--payload", "png") == 0
+    assert Pack(data / "out").manifest["payload"] == "png"
+    argv = ["pack", "--imdb", str(data / "root"), "--image-set", "train_12", "--out", str(data / "again"), "--quiet"]
+    assert main(argv) == 0
+    np.testing.assert_array_equal(Pack(data / "again").rows(), Pack(data / "out").rows())
+    assert (data / "root/cache/mtcnn_train_12_gt_roidb.pkl").is_file()
