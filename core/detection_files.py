@@ -26,7 +26,11 @@ def read_detections(path: PathLike) -> list[np.ndarray]:
     InputError
         It is no pickle of plain data, or not such a list; the message names the item.
     """
-    items = safe_pickle.load(path)
+    return parse_detections(safe_pickle.load(path), path)
+
+
+def parse_detections(items: object, path: PathLike) -> list[np.ndarray]:
+    """Return what `read_detections` does, of a pickle that has been read; `path` names it in messages."""
     if not isinstance(items, list):
         raise InputError(f"{path}: expected a list of arrays, got a {type(items).__name__}")
     return [_as_detections(item, f"{path}: item {i}") for i, item in enumerate(items)]

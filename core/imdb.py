@@ -148,14 +148,20 @@ class IMDB:
             pickle of plain rows.
         """
         if os.path.exists(self.cache_file):
-            entries = self._entries([image_path(self.data_path, name) for name in self._names])
-            stale = staleness(self.cache_file, self._source, entries, self._names)
+            stale = self.staleness()
             if not stale:
-                return entries
+                return self._listed()
             log.warning("%s: stale, written again: %s", self.cache_file, stale)
         entries = self.load_annotations()
         write_cache(self.cache_file, entries, self._source)
         return entries
+
+    def _listed(self) -> list[Entry]:
+        return self._entries([image_path(self.data_path, name) for name in self._names])
+
+    def staleness(self) -> str:
+        """Say in what the cache, which must be there, differs from the list, or return "". Raises as `gt_imdb`."""
+        return staleness(self.cache_file, self._source, self._listed(), self._names)
 
     def append_flipped_images(self, imdb: Sequence[Entry]) -> list[Entry]:
         """Return the rows followed by those of the mirrored images, and double `image_set_index`.

@@ -130,7 +130,11 @@ def read_cache(path: PathLike) -> list[Entry]:
     InputError
         It is no pickle of plain data, or not such a list; the message names the row.
     """
-    rows = safe_pickle.load(path)
+    return parse_cache(safe_pickle.load(path), path)
+
+
+def parse_cache(rows: Any, path: PathLike) -> list[Entry]:
+    """Return what `read_cache` does, of a pickle that has been read; `path` names it in messages."""
     if not isinstance(rows, list):
         raise InputError(f"{path}: expected a list of rows, got a {type(rows).__name__}")
     training = bool(rows) and isinstance(rows[0], dict) and "label" in rows[0]

@@ -32,6 +32,7 @@ COMMANDS = {
     "evaluate landmarks": ("landmark_eval", "error of the five points on annotated photos"),
     "plot roc": ("roc", "ROC curves of several methods in one figure"),
     "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
+    "inspect": ("inspect", "what is in a pack, a model folder or an imdb cache"),
     "import": ("import_legacy", "foreign checkpoints -> a model folder"),
 }
 

@@ -1,0 +1,52 @@
+"""What `inspect` says of a model folder and of a parameter file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gluon_mtcnn.core.checkpoint import CONFIG_NAME, load_arrays, load_model
+from gluon_mtcnn.core.files import read_json, sha256
+from gluon_mtcnn.core.weight_report import describe_weights
+
+
+def describe_model(folder: Path) -> dict[str, Any]:
+    """Return the cascade's settings and, by net, what it is, where it came from and the state of its weights.
+
+    Raises
+    ------
+    InputError
+        The folder is no whole model.
+    """
+    model, config = load_model(folder), read_json(folder / CONFIG_NAME)
+    nets = {}
+    for kind, net in model.nets.items():
+        arrays = {name: value.data().asnumpy() for name, value in net._collect_params_with_prefix().items()}
+        spec = {name: value for name, value in asdict(net.spec).items() if name != "kind"}
+        nets[kind] = {
+            **spec,
+            "sha256": config["nets"][kind]["sha256"],
+            "origin": model.origin[kind],
+            **describe_weights(arrays),
+        }
+    return {
+        "kind": "model",
+        "format": config["format"],
+        "calibration": model.calibration,
+        "thresholds": list(model.thresholds),
+        "nets": nets,
+    }
+
+
+def describe_params(path: Path) -> dict[str, Any]:
+    """Return the arrays of a ``.params`` file of any origin.
+
+    Raises
+    ------
+    InputError
+        It is no such file.
+    """
+    arrays = {name: array.asnumpy() for name, array in load_arrays(path).items()}
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    return {"kind": "parameter file", "sha256": sha256(path), "arrays": shapes, **describe_weights(arrays)}
