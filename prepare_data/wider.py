@@ -1,8 +1,8 @@
-"""WIDER FACE's text annotations (``wider_face_train_bbx_gt.txt``), read one photo at a time.
+"""WIDER FACE's annotations, read one photo at a time: ``wider_face_train_bbx_gt.txt``, or the .mat beside it.
 
-Per photo: a line with its path below the image folder, a line with the number of faces, and a line a face ``x y w h
-blur expression illumination invalid occlusion pose``. A photo without faces has the count 0 and, in most releases, one
-dummy line of zeros.
+The text has, per photo: a line with its path below the image folder, a line with the number of faces, and a line a face
+``x y w h blur expression illumination invalid occlusion pose``. A photo without faces has the count 0 and, in most
+releases, one dummy line of zeros.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from gluon_mtcnn.core.boxes import from_xywh
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.wider_mat import read_mat
 
 PathLike = Union[str, os.PathLike]
 ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
@@ -49,13 +50,13 @@ def image_root(folder: PathLike) -> Path:
 
 
 def read_wider(path: PathLike, images: PathLike, ignore: Optional[Mapping[str, int]] = None) -> Iterator[Annotation]:
-    """Yield the photos of a ``*_bbx_gt.txt`` in its order.
+    """Yield the photos of a ``*_bbx_gt.txt`` or ``wider_face_train.mat`` in its order.
 
     Faces without area (a width or height below 1) are left out.
 
     Parameters
     ----------
-    path : path of the text file
+    path : path of the text file, or of a .mat (`wider_mat`)
     images : folder of the photos, or the ``WIDER_train`` above its ``images``
         Whether a photo exists is not looked at.
     ignore : mapping of attribute to int
@@ -68,6 +69,10 @@ def read_wider(path: PathLike, images: PathLike, ignore: Optional[Mapping[str, i
     """
     ignore = IGNORE if ignore is None else ignore
     root = str(image_root(images))
+    if str(path).lower().endswith(".mat"):
+        for name, rows in read_mat(str(path), ATTRIBUTES):
+            yield _annotation(name, rows, root, ignore)
+        return
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             yield from _read_photos(file, str(path), root, ignore)
