@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -36,7 +37,7 @@ from gluon_mtcnn.prepare_data.sampling import (
     near_faces,
     negative_crops,
 )
-from gluon_mtcnn.prepare_data.workers import Workers, show_progress
+from gluon_mtcnn.prepare_data.workers import UnitRunner, show_progress
 
 CHUNK = 8  # photos that are detected in one unit of work
 DETECTIONS, PICKLE, ABOUT = "detections", "detections.pkl", "detections.json"
@@ -126,7 +127,7 @@ class HardExamplePlanner:
             )
         return digest.hexdigest()
 
-    def gather(self, work: Path, workers: Workers, quiet: bool) -> HardExamplePlanner:
+    def gather(self, work: Path, workers: UnitRunner, quiet: bool) -> HardExamplePlanner:
         """Run the cascade over the photos that have no detections yet; return the planner that reads them."""
         table, folder = open_table(work), work / DETECTIONS
         job = self._detection_job(table)
@@ -137,7 +138,12 @@ class HardExamplePlanner:
             write_json(folder / "job.json", job)
         chunks = range(-(-len(table) // CHUNK))
         todo = [chunk for chunk in chunks if not (folder / f"{chunk:06d}.npz").is_file()]
-        settings = (self.mining.model, self.mining.min_face, self.mining.thresholds, STAGE_BEFORE[self.net])
+        settings = (
+            os.path.abspath(self.mining.model),
+            self.mining.min_face,
+            self.mining.thresholds,
+            STAGE_BEFORE[self.net],
+        )
         results = workers.run(detect_chunk, ((work, chunk, settings) for chunk in todo))
         for _ in show_progress(results, "detect", len(table), len(todo), CHUNK, quiet):
             pass

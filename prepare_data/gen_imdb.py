@@ -26,7 +26,7 @@ from gluon_mtcnn.core.imglist import ImageList, write_imglist
 from gluon_mtcnn.core.record import rec_path
 from gluon_mtcnn.core.types import LABEL_NAMES
 from gluon_mtcnn.prepare_data.pack_files import open_records
-from gluon_mtcnn.prepare_data.workers import Workers, show_progress
+from gluon_mtcnn.prepare_data.workers import UnitRunner, show_progress
 
 UNIT = 4096  # records
 NAME = "mtcnn"
@@ -68,7 +68,7 @@ def check_layout(root: PathLike, set_names: Iterable[str], size: int) -> None:
 
 
 def write_layout(
-    work: Path, root: PathLike, counts: dict[str, int], size: int, job: str, workers: Workers, quiet: bool
+    work: Path, root: PathLike, counts: dict[str, int], size: int, job: str, workers: UnitRunner, quiet: bool
 ) -> None:
     """Write the crops, lists and caches of finished BMP records.
 
@@ -87,7 +87,7 @@ def write_layout(
         folder = crops_folder(root, set_name, size)
         _begin(Path(root), set_name, size, job)
         todo = [unit for unit in range(-(-count // UNIT)) if not _mark(folder, unit).exists()]
-        tasks = ((rec_path(work, set_name), size, unit, folder) for unit in todo)
+        tasks = ((rec_path(work, set_name), size, unit, folder.absolute()) for unit in todo)
         results = workers.run(write_crops, tasks)
         for _ in show_progress(results, f"crops of {set_name}", count, len(todo), UNIT, quiet, "crop"):
             pass

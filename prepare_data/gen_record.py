@@ -29,6 +29,7 @@ from gluon_mtcnn.prepare_data.balance import (
     choose_validation,
     targets,
 )
+from gluon_mtcnn.prepare_data.cluster import ClusterWorkers
 from gluon_mtcnn.prepare_data.disk import check_disk, check_expected_disk
 from gluon_mtcnn.prepare_data.gen_imdb import check_layout, write_layout
 from gluon_mtcnn.prepare_data.pack_files import finish_packs
@@ -51,7 +52,7 @@ from gluon_mtcnn.prepare_data.record_units import (
 )
 from gluon_mtcnn.prepare_data.run_options import Options, Source
 from gluon_mtcnn.prepare_data.work_folder import JOB, begin_job, work_folder
-from gluon_mtcnn.prepare_data.workers import Workers, show_progress
+from gluon_mtcnn.prepare_data.workers import UnitRunner, Workers, show_progress
 
 __all__ = ["Options", "Source", "prepare"]
 
@@ -96,6 +97,8 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
         No photo can be used, no positive sample comes of them, or the disk has no room.
     """
     out, size = Path(out), INPUT_SIZE[planner.net]
+    if options.cluster:
+        out = out.absolute()  # the workers' current folder is another
     if options.imdb:
         check_layout(options.imdb, options.set_names, size)
     with work_folder(out) as work:
@@ -103,7 +106,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
         table = _write_table(work, sources, metadata, options.strict)
         validates = choose_validation(table, options.val_fraction, np.random.default_rng([options.seed, len(table)]))
         check_expected_disk(out, work, table, planner, options)
-        with Workers(options.num_workers, getattr(planner, "inline", True)) as workers:
+        with _workers(planner, work, options) as workers:
             if hasattr(planner, "gather"):
                 planner = planner.gather(work, workers, options.quiet)
             while True:
@@ -126,6 +129,12 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
     return {**result, "photos": len(table)}
 
 
+def _workers(planner: Planner, work: Path, options: Options) -> Union[Workers, ClusterWorkers]:
+    if options.cluster:
+        return ClusterWorkers(options.cluster, work)
+    return Workers(options.num_workers, getattr(planner, "inline", True))
+
+
 def _write_table(work: Path, sources: Sequence[Source], description: dict[str, Any], strict: bool) -> PhotoTable:
     """Write the annotations, and drop the work of another job."""
     new = work / "table.new"
@@ -143,7 +152,7 @@ def _write_table(work: Path, sources: Sequence[Source], description: dict[str, A
     return open_table(work)
 
 
-def _plan(work: Path, planner: Planner, workers: Workers, table: PhotoTable, options: Options) -> Skipped:
+def _plan(work: Path, planner: Planner, workers: UnitRunner, table: PhotoTable, options: Options) -> Skipped:
     """Plan the units that are not planned yet; return all skipped photos."""
     skip = _unreadable(work)
     units = range(unit_count(len(table)))
@@ -205,7 +214,7 @@ def _check_choice(choice: Choice, planner: Planner, options: Options) -> None:
 
 
 def _cut(
-    work: Path, net: str, workers: Workers, choice: Choice, validates: np.ndarray, options: Options
+    work: Path, net: str, workers: UnitRunner, choice: Choice, validates: np.ndarray, options: Options
 ) -> dict[int, str]:
     """Fill the packs; return the photos that turned out not to decode."""
     size = INPUT_SIZE[net]

@@ -74,7 +74,8 @@ def write_table(folder: PathLike, sources: Iterable[tuple[int, Iterable[Annotati
 
 
 def _pack(source: int, annotation: Annotation, text_at: int, face_at: int) -> tuple[np.ndarray, np.ndarray, bytes]:
-    image, name = (text.encode(errors="surrogateescape") for text in (annotation.image, annotation.name))
+    path = os.path.abspath(annotation.image)  # workers may have another current folder
+    image, name = (text.encode(errors="surrogateescape") for text in (path, annotation.name or annotation.image))
     faces = np.zeros(len(annotation.boxes), FACE)
     faces["box"], faces["ignore"] = annotation.boxes, annotation.ignore
     faces["points"] = np.nan if annotation.landmarks is None else annotation.landmarks

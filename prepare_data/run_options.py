@@ -46,6 +46,8 @@ class Options:
     num_workers : int
     quiet : bool
         No progress bars.
+    cluster : str
+        Address of a Dask scheduler whose workers take the place of `num_workers` processes; "" for none.
     payload : {"bmp", "jpg", "png"}
         What the records hold.
     imdb : str
@@ -59,6 +61,7 @@ class Options:
     strict: bool = False
     num_workers: int = 1
     quiet: bool = False
+    cluster: str = ""
     payload: str = "bmp"
     imdb: str = ""
 

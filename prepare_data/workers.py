@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Protocol
 
 import cv2
 from tqdm import tqdm
@@ -40,6 +40,13 @@ def _start_worker() -> None:
     cv2.setNumThreads(1)
     # A killed parent cannot tell its workers, and they would wait for it for ever.
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+class UnitRunner(Protocol):
+    """What runs units: `Workers`, or `cluster.ClusterWorkers`."""
+
+    def run(self, function: Callable[..., Any], units: Iterable[tuple]) -> Iterator[tuple[tuple, Any]]:
+        """Yield (unit, function(*unit)) of every unit, as they finish."""
 
 
 class Workers:

@@ -52,9 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--imdb", default="", metavar="ROOT", help="write the Seanlinx layout there too: loose crops, list, cache"
     )
+    parser.add_argument(
+        "--cluster",
+        default="",
+        metavar="tcp://HOST:PORT",
+        help="run on the workers of this Dask scheduler, which must see the same files (default: --num-workers here)",
+    )
     photos = parser.add_argument_group("photos (any of these)")
     photos.add_argument("--wider-images", metavar="DIR", help="WIDER's photos (WIDER_train or its images folder)")
-    photos.add_argument("--wider-annotations", metavar="FILE", help="WIDER's *_bbx_gt.txt")
+    photos.add_argument("--wider-annotations", metavar="FILE", help="WIDER's *_bbx_gt.txt or .mat")
     photos.add_argument(
         "--csv", metavar="FILE", help="own photos: image,x1,y1,x2,y2[,ignore][,landmarks] (docs/prepare.md)"
     )
@@ -120,6 +126,7 @@ def _options(args: argparse.Namespace) -> Options:
         strict=args.strict,
         num_workers=args.num_workers,
         quiet=args.quiet,
+        cluster=args.cluster,
         payload=args.payload,
         imdb=args.imdb,
     )
