@@ -79,7 +79,15 @@ def test_lists_longer_than_a_batch_and_memos_beyond_a_byte(tmp_path):
 
 @pytest.mark.parametrize(
     "value",
-    [pytest.param(object(), id="object"), {1: 2}, [np.array([None])], np.array(["a"]), np.zeros(2, "f4,i4"), {1, 2}, b"bytes"],
+    [
+        pytest.param(object(), id="object"),
+        {1: 2},
+        [np.array([None])],
+        np.array(["a"]),
+        np.zeros(2, "f4,i4"),
+        {1, 2},
+        b"bytes",
+    ],
     ids=repr,
 )
 def test_other_data_is_a_type_error_and_leaves_no_file(value, tmp_path):
