@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import importlib.metadata
 import os
+import queue
+import re
 import sys
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, Callable
 
 import cv2
@@ -24,7 +27,8 @@ from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.prepare_data.workers import THREAD_VARIABLES, UNITS_AHEAD, WorkerError
 
-CONNECT_SECONDS = 20
+CONNECT_SECONDS, LOST_SECONDS = 20, 60
+_ADDRESS = re.compile(r"[a-z]+://\S+:\d+")
 _one_unit = threading.Lock()  # OpenCV's settings and a loaded net belong to the process, whatever threads Dask gives it
 
 
@@ -41,11 +45,13 @@ class ClusterWorkers:
     Raises
     ------
     InputError
-        From ``with``: Dask is not installed, nobody answers, there are no workers, or one of them has other versions
-        or other files.
+        This is no address. From ``with``: Dask is not installed, nobody answers, there are no workers, or one of them
+        has other versions or other files.
     """
 
     def __init__(self, address: str, folder: Path) -> None:
+        if not _ADDRESS.fullmatch(address):
+            raise InputError(f"--cluster: expected tcp://HOST:PORT, got {address!r}")
         self._address, self._folder = address, folder.absolute()
 
     def __enter__(self) -> ClusterWorkers:
@@ -69,7 +75,7 @@ class ClusterWorkers:
         self._client.close()
 
     def _check_workers(self) -> None:
-        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):  # one type from Python 3.11 on
+        with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
             self._client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         try:
             found = self._client.run(describe_worker, self._folder, on_error="return")
@@ -91,26 +97,46 @@ class ClusterWorkers:
 
         units = iter(units)
         waiting: dict[Any, tuple] = {}
-        done = distributed.as_completed(loop=self._client.loop, raise_errors=False)
+        finished: SimpleQueue = SimpleQueue()
         try:
             while True:
                 wanted = max(sum(self._client.nthreads().values()), 1) * UNITS_AHEAD
                 for unit in islice(units, max(wanted - len(waiting), 0)):
                     future = self._client.submit(run_unit, function, unit, pure=False)
                     waiting[future] = unit
-                    done.add(future)
+                    future.add_done_callback(finished.put)
                 if not waiting:
                     return
-                future = next(done)
-                yield waiting.pop(future), future.result()
+                future = self._next(finished)
+                yield waiting.pop(future), self._result(future)
         except (distributed.KilledWorker, asyncio.CancelledError, OSError) as error:
-            reason = str(error).split("\n")[0]
-            raise WorkerError(
-                f"the cluster gave up: {reason or type(error).__name__}. The same command resumes"
-            ) from None
+            reason = str(error).split("\n")[0] or type(error).__name__
+            raise WorkerError(f"the cluster gave up: {reason}; the same command resumes") from None
         finally:
             if waiting:
                 self._client.cancel(list(waiting), force=True)
+
+    def _next(self, finished: SimpleQueue) -> Any:
+        """Return the next future that is done."""
+        while True:
+            with contextlib.suppress(queue.Empty):
+                return finished.get(timeout=LOST_SECONDS)
+            self._check_not_lost()
+
+    def _result(self, future: Any) -> Any:
+        """Return what a unit returned. It runs again where the worker that ran it has died meanwhile."""
+        while True:
+            try:
+                return future.result(timeout=LOST_SECONDS)
+            except (TimeoutError, asyncio.TimeoutError):  # one type from Python 3.11 on
+                if future.status == "error":  # the unit's own
+                    raise
+            self._check_not_lost()
+
+    def _check_not_lost(self) -> None:
+        """Raise WorkerError when no worker is left; Dask would wait for ever for one to come."""
+        if not self._client.nthreads():
+            raise WorkerError(f"the cluster has had no worker for {LOST_SECONDS} s; the same command resumes")
 
 
 def describe_worker(folder: Path) -> dict[str, Any]:

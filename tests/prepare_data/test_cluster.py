@@ -114,8 +114,6 @@ def test_units_that_fail(tmp_path, address):
         assert list(workers.run(divmod, [])) == []
         with pytest.raises(ZeroDivisionError):
             list(workers.run(divmod, [(1, 1), (1, 0)]))
-        with pytest.raises(WorkerError, match="the cluster gave up"):
-            list(workers.run(os._exit, [(1,)]))  # kills every worker that it is given to
 
 
 def test_workers_are_checked(tmp_path, address, monkeypatch):
@@ -128,12 +126,17 @@ def test_workers_are_checked(tmp_path, address, monkeypatch):
         ClusterWorkers(address, tmp_path).__enter__()
 
 
-@pytest.mark.parametrize("where", ["tcp://127.0.0.1:1", "nonsense", "tcp://"])
-def test_no_scheduler(tmp_path, monkeypatch, where):
+def test_no_scheduler(tmp_path, monkeypatch):
     monkeypatch.setattr(cluster, "CONNECT_SECONDS", 1)
-    with pytest.raises(InputError, match=f"--cluster {where}: no Dask scheduler: ") as error:
-        ClusterWorkers(where, tmp_path).__enter__()
+    with pytest.raises(InputError, match=r"--cluster tcp://127\.0\.0\.1:1: no Dask scheduler: ") as error:
+        ClusterWorkers("tcp://127.0.0.1:1", tmp_path).__enter__()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("where", ["nonsense", "tcp://", "tcp://host", "host:8786"])
+def test_no_address(tmp_path, where):
+    with pytest.raises(InputError, match=f"--cluster: expected tcp://HOST:PORT, got '{where}'"):
+        ClusterWorkers(where, tmp_path)
 
 
 def test_no_workers(tmp_path, monkeypatch):
@@ -141,3 +144,21 @@ def test_no_workers(tmp_path, monkeypatch):
     empty = distributed.LocalCluster(n_workers=0, dashboard_address=":0", processes=True)
     with empty as local, pytest.raises(InputError, match="expected workers, found none"):
         ClusterWorkers(local.scheduler_address, tmp_path).__enter__()
+
+
+def test_a_unit_that_kills_its_workers(tmp_path):
+    local = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+    with local, ClusterWorkers(local.scheduler_address, tmp_path) as workers:  # noqa: SIM117
+        with pytest.raises(WorkerError, match=r"the cluster gave up: .*; the same command resumes"):
+            list(workers.run(os._exit, [(1,)]))
+
+
+def test_workers_that_do_not_come_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 1)
+    local = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
+    with local, ClusterWorkers(local.scheduler_address, tmp_path) as workers:
+        running = workers.run(divmod, [(7, 2)] * 20)
+        next(running)
+        local.scale(0)
+        with pytest.raises(WorkerError, match="no worker for 1 s; the same command resumes"):
+            list(running)
