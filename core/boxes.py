@@ -34,11 +34,18 @@ def from_xywh(xywh: np.ndarray) -> np.ndarray:
 
 def intersection(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the (n, m) areas in pixels that each of n boxes shares with each of m others."""
-    boxes, others = _float(boxes)[:, None], _float(others)[None]
-    corner1 = np.maximum(boxes[..., :2], others[..., :2])
-    corner2 = np.minimum(boxes[..., 2:4], others[..., 2:4])
-    overlap = np.maximum(corner2 - corner1 + 1, 0)
-    return overlap[..., 0] * overlap[..., 1]
+    a, b = _float(boxes).T, _float(others).T
+    width, height = (_shared_length(a[low], a[low + 2], b[low], b[low + 2]) for low in (0, 1))
+    width *= height
+    return width
+
+
+def _shared_length(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> np.ndarray:
+    """Return the (n, m) pixels that n ranges share with m others; in place, since these are the largest arrays."""
+    length = np.minimum(high[:, None], other_high)
+    length -= np.maximum(low[:, None], other_low)
+    length += 1
+    return np.maximum(length, 0, out=length)
 
 
 def iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -115,21 +115,24 @@ def crop_and_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarr
     boxes = np.asarray(boxes)
     out = np.zeros((len(boxes), size, size, 3), np.uint8)
     height, width = image.shape[:2]
-    limits = np.array([width, height])
-    corner1 = boxes[:, :2].astype(np.int64)
-    corner2 = boxes[:, 2:4].astype(np.int64) + 1
-    inside1, inside2 = np.clip(corner1, 0, limits), np.clip(corner2, 0, limits)
-    whole = ((inside1 == corner1) & (inside2 == corner2)).all(axis=1)
-    empty = (inside2 <= inside1).any(axis=1)
-    edges = np.concatenate([inside1, inside2], axis=1).tolist()  # Python's integers index faster than numpy's
-    for i in np.flatnonzero(~empty).tolist():
-        x1, y1, x2, y2 = edges[i]
-        patch = image[y1:y2, x1:x2]
-        if not whole[i]:
-            (left, top), (right, bottom) = inside1[i] - corner1[i], corner2[i] - inside2[i]
-            patch = cv2.copyMakeBorder(patch, top, bottom, left, right, cv2.BORDER_CONSTANT)
-        cv2.resize(patch, (size, size), dst=out[i], interpolation=cv2.INTER_LINEAR)
+    # The loop is the cost of cutting small crops: Python's integers, positional arguments, nothing that can be outside.
+    for target, x1, y1, x2, y2 in zip(out, *boxes.astype(np.int64).T.tolist()):
+        if 0 <= x1 <= x2 < width and 0 <= y1 <= y2 < height:
+            cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (size, size), target, 0, 0, cv2.INTER_LINEAR)
+        else:
+            _crop_beyond(image, (x1, y1, x2 + 1, y2 + 1), target)
     return out
+
+
+def _crop_beyond(image: np.ndarray, edges: tuple[int, int, int, int], target: np.ndarray) -> None:
+    """Cut out one box that reaches outside the image, which is zero there, into `target`, which was zero."""
+    x1, y1, x2, y2 = edges
+    height, width = image.shape[:2]
+    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
+    if left < right and top < bottom:
+        border = (top - y1, y2 - bottom, left - x1, x2 - right)
+        patch = cv2.copyMakeBorder(image[top:bottom, left:right], *border, cv2.BORDER_CONSTANT)
+        cv2.resize(patch, target.shape[:2], target, 0, 0, cv2.INTER_LINEAR)
 
 
 def normalise(images: np.ndarray) -> np.ndarray:
