@@ -13,7 +13,7 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
@@ -61,6 +61,8 @@ class Mining:
         At most so many a photo, those of the highest scores.
     padded : bool
         Keep squares that cross the photo's border, where they are black; else they are dropped.
+    compat : {"seanlinx"}, optional
+        Whose arithmetic the cascade repeats (`core.detector.Detector`).
     """
 
     model: str = ""
@@ -70,12 +72,13 @@ class Mining:
     positives: int = 100
     parts: int = 100
     padded: bool = True
+    compat: Optional[str] = None
 
 
 _ALL = 1 << 40
 MINING = {
     "default": Mining(),
-    "seanlinx": Mining("", (0.6, 0.6, 0.7), 24, negatives=_ALL, positives=_ALL, parts=_ALL, padded=False),
+    "seanlinx": Mining("", (0.6, 0.6, 0.7), 24, _ALL, _ALL, _ALL, padded=False, compat="seanlinx"),
 }
 
 
@@ -118,7 +121,7 @@ class HardExamplePlanner:
     def _detection_job(self, table: PhotoTable) -> str:
         """Return a digest of all that the detections depend on."""
         digest = hashlib.sha256()
-        options = [self.net, list(self.mining.thresholds), self.mining.min_face, self._nets()]
+        options = [self.net, list(self.mining.thresholds), self.mining.min_face, self.mining.compat, self._nets()]
         digest.update(json.dumps(options, sort_keys=True).encode())
         for i in range(len(table)):
             photo = table.photos[i]
@@ -143,6 +146,7 @@ class HardExamplePlanner:
             self.mining.min_face,
             self.mining.thresholds,
             STAGE_BEFORE[self.net],
+            self.mining.compat,
         )
         results = workers.run(detect_chunk, ((work, chunk, settings) for chunk in todo))
         for _ in show_progress(results, "detect", len(table), len(todo), CHUNK, quiet):
@@ -239,7 +243,7 @@ def negatives_at_face(squares: np.ndarray, faces: Faces, mining: Mining) -> Crop
 
 def detect_chunk(work: Path, chunk: int, settings: tuple) -> None:
     """Detect in a few photos, and leave the result in a file. A photo that does not decode has no detections."""
-    table, detector = open_table(work), _detector(*settings)
+    table, detector = open_table(work), open_detector(*settings)
     found = []
     for photo in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(table))):
         try:
@@ -250,10 +254,13 @@ def detect_chunk(work: Path, chunk: int, settings: tuple) -> None:
 
 
 @lru_cache(maxsize=1)
-def _detector(model: str, min_face: float, thresholds: tuple[float, ...], last_stage: str) -> Any:
+def open_detector(
+    model: str, min_face: float, thresholds: tuple[float, ...], last_stage: str, compat: Optional[str]
+) -> Any:
+    """Return the cascade of a model folder, loaded once in a process."""
     from gluon_mtcnn.core.detector import Detector  # MXNet, which only these workers need
 
-    return Detector(model, min_face=min_face, thresholds=thresholds, last_stage=last_stage)
+    return Detector(model, min_face=min_face, thresholds=thresholds, last_stage=last_stage, compat=compat)
 
 
 def _save(folder: Path, chunk: int, found: list[np.ndarray]) -> None:
@@ -263,14 +270,15 @@ def _save(folder: Path, chunk: int, found: list[np.ndarray]) -> None:
 
 
 @lru_cache(maxsize=4)
-def _load(folder: str, chunk: int) -> tuple[np.ndarray, np.ndarray]:
-    with np.load(Path(folder) / f"{chunk:06d}.npz") as data:
+def _load(path: Path, made: int) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(path) as data:
         return data["boxes"], data["ends"]
 
 
 def detections_of(folder: str, photo: int) -> np.ndarray:
     """Return the detections (n, 5) of a photo: x1 y1 x2 y2 score."""
-    boxes, ends = _load(folder, photo // CHUNK)
+    path = Path(folder) / f"{photo // CHUNK:06d}.npz"
+    boxes, ends = _load(path, path.stat().st_mtime_ns)
     return np.split(boxes, ends[:-1])[photo % CHUNK]
 
 

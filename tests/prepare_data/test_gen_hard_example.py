@@ -9,7 +9,9 @@ import pytest
 
 from gluon_mtcnn.core.checkpoint import save_net
 from gluon_mtcnn.core.detection_files import read_detections
+from gluon_mtcnn.core.detector import Detector
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.image import read
 from gluon_mtcnn.core.network import NetSpec, build, initialise
 from gluon_mtcnn.core.record import Pack
 from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE
@@ -105,10 +107,10 @@ def model(tmp_path_factory):
     return folder
 
 
-def make(small_wider, model, out, net, **options):
+def make(small_wider, model, out, net, compat=None, **options):
     images, annotations = small_wider
     source = Source(islice(read_wider(annotations, images), PHOTOS), ALL_FACES, {"annotations": "gt.txt"})
-    mining = Mining(str(model), thresholds=(0.3, 0.3, 0.3), min_face=30)
+    mining = Mining(str(model), thresholds=(0.3, 0.3, 0.3), min_face=30, compat=compat)
     planner = HardExamplePlanner(net, RECIPES["default"][net], mining)
     return prepare(planner, [source], out, Options(quiet=True, **options))
 
@@ -145,6 +147,21 @@ def test_the_cascade_runs_once_and_the_packs_do_not_depend_on_the_workers(small_
     with pytest.raises(InputError, match=r"pnet\.params: parameter file not found"):
         make(small_wider, own, tmp_path / "a", "onet", val_fraction=0.2)
     assert (tmp_path / "a" / "train.rec").read_bytes() == after
+
+
+def test_the_seanlinx_recipe_mines_with_the_original_s_arithmetic(small_wider, model, tmp_path):
+    assert MINING["seanlinx"].compat == "seanlinx"
+    make(small_wider, model, tmp_path / "out", "rnet", compat="seanlinx")
+    detector = Detector(model, 30, (0.3, 0.3, 0.3), last_stage="pnet", compat="seanlinx")
+    photos = islice(read_wider(small_wider[1], small_wider[0]), PHOTOS)
+    found = read_detections(tmp_path / "out" / "detections.pkl")
+    for boxes, photo in zip(found, photos):
+        expected = detector.detect(read(photo.image)).as_array()
+        assert boxes.shape == expected.shape
+        np.testing.assert_allclose(boxes, expected, atol=1e-3)
+    pickled = (tmp_path / "out" / "detections.pkl").read_bytes()
+    make(small_wider, model, tmp_path / "out", "rnet")  # the same but for the arithmetic: nothing is reused
+    assert (tmp_path / "out" / "detections.pkl").read_bytes() != pickled
 
 
 def test_a_model_without_the_net_that_is_run(small_wider, model, tmp_path):
