@@ -39,9 +39,6 @@ CUDA_LIBRARIES = (
 # Compute capabilities whose machine code the mxnet-cu112 1.9.1 wheel runs. It holds 5.0, 6.0, 7.0, 8.0 and 8.6, and
 # code for x.y runs on x.z with z >= y.
 MAJOR_CAPABILITIES = (5, 6, 7, 8)
-# Scratch buffers of the CPU. All CPU devices share them, and no two operators that hold the same one run at once:
-# with its 4, hybridized nets on cpu(0) and cpu(1) took turns (0.9 cores of two busy in a training step).
-TEMP_COPIES = "64"
 CUDA_MAJOR, CUDA_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR / _MINOR of cuda.h
 
 
@@ -85,7 +82,6 @@ def _import_mxnet() -> Any:
             "MXNet is not installed: pip install 'gluon-mtcnn[cpu]', or 'gluon-mtcnn[cu112]' for NVIDIA GPUs"
         )
     _restore_numpy_names()
-    os.environ.setdefault("MXNET_CPU_TEMP_COPY", TEMP_COPIES)
     gpu = _is_gpu_build()
     if gpu and not _has_driver():
         raise InputError(
