@@ -46,7 +46,7 @@ SHORT = ("--batch-size", "128", "--augment", "mirror")
 SETTINGS = {
     "pnet": NetSettings("6000:18000:6000:3000", ("--epochs", "5", *SHORT)),
     "rnet": NetSettings("5000:15000:5000:2000", ("--epochs", "4", *SHORT)),
-    "onet": NetSettings("3000:4000:2000:2500", ("--epochs", "5", *SHORT), ("--thresholds", ".3,.02,.7")),
+    "onet": NetSettings("3000:4000:2000:2500", ("--epochs", "4", *SHORT), ("--thresholds", ".3,.02,.7")),
 }
 VALIDATION_COUNTS = "400:800:200:400"
 # Two devices of one thread each, whatever the machine has: the figures depend on the split.
