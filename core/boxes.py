@@ -20,6 +20,14 @@ def sides(boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return boxes[:, 2] - boxes[:, 0] + 1, boxes[:, 3] - boxes[:, 1] + 1
 
 
+def extents(boxes: np.ndarray) -> np.ndarray:
+    """Return width and height (n, 2) of inclusive boxes; what `sides` returns, as the columns of one array."""
+    boxes = _float(boxes)
+    extent: np.ndarray = boxes[:, 2:4] - boxes[:, :2]
+    extent += 1
+    return extent
+
+
 def area(boxes: np.ndarray) -> np.ndarray:
     """Return the areas (n,) in pixels."""
     width, height = sides(boxes)
@@ -81,28 +89,27 @@ def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
 def encode(faces: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return the offsets (n, 4) a net should predict in each box for its face: (face - box) / side, per edge."""
     faces, boxes = _float(faces), _float(boxes)
-    width, height = sides(boxes)
-    return (faces - boxes) / np.stack([width, height, width, height], axis=1)
+    return ((faces - boxes).reshape(-1, 2, 2) / extents(boxes)[:, None]).reshape(-1, 4)
 
 
 def decode(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Return the faces (n, 4) that the offsets (n, 4) mean in each box; the inverse of `encode`."""
     boxes = _float(boxes)
-    width, height = sides(boxes)
-    return boxes + np.asarray(offsets) * np.stack([width, height, width, height], axis=1)
+    moved = np.asarray(offsets).reshape(-1, 2, 2) * extents(boxes)[:, None]
+    return boxes + moved.reshape(-1, 4)
 
 
 def encode_landmarks(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return points (n, 5, 2) in pixels as (n, 10) fractions ``x1 y1 .. x5 y5`` of their boxes (n, 4)."""
     boxes = _float(boxes)
-    scale = np.stack(sides(boxes), axis=1)[:, None]
+    scale = extents(boxes)[:, None]
     return ((_float(points) - boxes[:, None, :2]) / scale).reshape(-1, 10)
 
 
 def decode_landmarks(boxes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
     """Return points (n, 5, 2) in pixels of fractions (n, 10); the inverse of `encode_landmarks`."""
     boxes = _float(boxes)
-    scale = np.stack(sides(boxes), axis=1)[:, None]
+    scale = extents(boxes)[:, None]
     return boxes[:, None, :2] + np.asarray(fractions).reshape(-1, 5, 2) * scale
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from PIL import Image
 
 from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
@@ -27,6 +26,7 @@ from gluon_mtcnn.core.files import read_json, replacing, write_json
 from gluon_mtcnn.core.record import encode_records, rec_path, write_at
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS, Annotation
 from gluon_mtcnn.prepare_data.balance import CLASSES, SET_NAMES, class_of
+from gluon_mtcnn.prepare_data.image_header import image_size
 from gluon_mtcnn.prepare_data.photo_table import PhotoTable, map_file
 from gluon_mtcnn.prepare_data.plan import ROW, Samples, cut, plan_rows
 
@@ -81,22 +81,6 @@ def open_table(work: Path) -> PhotoTable:
     """Return the annotations of a work folder; a worker opens them once."""
     folder = work / TABLE
     return _open_table(folder, (folder / "photos.bin").stat().st_mtime_ns)
-
-
-def image_size(path: str) -> tuple[int, int]:
-    """Return (width, height) of a photo as stored, from its header where Pillow understands it.
-
-    Raises
-    ------
-    InputError
-        The photo is missing or no image.
-    """
-    try:
-        with Image.open(path) as photo:
-            return photo.size
-    except Exception:  # Pillow raises anything on odd files; OpenCV, which must decode it later, has the last word
-        height, width = image.read(path).shape[:2]
-        return width, height
 
 
 def plan_unit(work: Path, unit: int, planner: Planner, seed: int, skip: Mapping[int, str], strict: bool) -> Skipped:

@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import area, encode, intersection, sides
+from gluon_mtcnn.core.boxes import area, encode, extents, intersection, sides
 from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE, Annotation, Crops
 
 POSITIVE_IOU, PART_IOU, NEGATIVE_IOU = 0.65, 0.4, 0.3
@@ -121,7 +121,8 @@ def squares_at(corners: np.ndarray, side: np.ndarray) -> np.ndarray:
 
 def inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
     """Return which boxes (n, 4) lie wholly in the photo."""
-    return (boxes[:, :2] >= 0).all(axis=1) & (boxes[:, 2] < width) & (boxes[:, 3] < height)
+    x1, y1, x2, y2 = boxes.T
+    return (x1 >= 0) & (y1 >= 0) & (x2 < width) & (y2 < height)
 
 
 def label_squares(squares: np.ndarray, faces: Faces) -> tuple[np.ndarray, np.ndarray]:
@@ -151,10 +152,11 @@ def label_squares(squares: np.ndarray, faces: Faces) -> tuple[np.ndarray, np.nda
 
 def box_crops(squares: np.ndarray, labels: np.ndarray, best: np.ndarray, faces: Faces) -> Crops:
     """Return squares with their labels and the offsets to their best face, zeros for negatives."""
-    crops = negative_crops(squares)
+    targets = np.zeros((len(squares), 14), np.float32)
     with_face = np.flatnonzero(labels != NEGATIVE)
-    crops.offsets[with_face] = encode(faces.boxes[best[with_face]], squares[with_face]) if len(with_face) else 0
-    return Crops(squares, labels, crops.offsets, crops.landmarks)
+    if len(with_face):
+        targets[with_face, :4] = encode(faces.boxes[best[with_face]], squares[with_face])
+    return Crops(squares, labels, targets[:, :4], targets[:, 4:])
 
 
 def negative_crops(squares: np.ndarray) -> Crops:
@@ -221,7 +223,7 @@ def near_faces(
     1.5 of the face's; the corner lies up to a side before the face's, at most at its far edge.
     """
     tried = np.repeat(faces.boxes[faces.usable], recipe.near_negatives, axis=0)
-    size = np.stack(sides(tried), axis=1)
+    size = extents(tried)
     if recipe.small_negatives:
         side = (size.max(axis=1) * np.exp(rng.uniform(np.log(0.3), np.log(1.5), len(tried)))).astype(np.int64)
         side = np.maximum(side, SMALLEST_SQUARE)
@@ -243,9 +245,10 @@ def jitter(rng: np.random.Generator, boxes: np.ndarray) -> np.ndarray:
     width and height.
     """
     boxes = np.asarray(boxes, np.float64)
-    size = np.stack(sides(boxes), axis=1)
-    low = np.maximum(np.floor(0.8 * size.min(axis=1)), 1)
-    high = np.maximum(np.ceil(1.25 * size.max(axis=1)), low + 1)
+    size = extents(boxes)
+    width, height = size.T
+    low = np.maximum(np.floor(0.8 * np.minimum(width, height)), 1)
+    high = np.maximum(np.ceil(1.25 * np.maximum(width, height)), low + 1)
     side = np.floor(low + rng.random(len(size)) * (high - low))
     moved = rng.uniform(-0.2, 0.2, size.shape) * size
     return squares_at(np.rint(boxes[:, :2] + size / 2 + moved - side[:, None] / 2), side)

@@ -19,6 +19,7 @@ from gluon_mtcnn.core.record import Pack, read_manifest
 from gluon_mtcnn.prepare_data import disk, gen_record, record_units
 from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
+from gluon_mtcnn.prepare_data.image_header import image_size
 from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
 from gluon_mtcnn.prepare_data.sampling import DEFAULT
 from gluon_mtcnn.prepare_data.wider import read_wider
@@ -215,7 +216,7 @@ def test_a_photo_that_turns_out_not_to_decode_gives_no_sample(small_wider, tmp_p
     path = copy[0] / "images/0--Event/34.png"
     data = path.read_bytes()
     path.write_bytes(data[:60])
-    assert record_units.image_size(str(path)) == record_units.image_size(str(small_wider[0] / "images/0--Event/34.png"))
+    assert image_size(str(path)) == image_size(str(small_wider[0] / "images/0--Event/34.png"))
     result = make(copy, tmp_path / "a", val_fraction=0.2)
     assert [name for name, _ in result["skipped"]] == ["0--Event/34.png"]
     assert Pack(tmp_path / "a").class_counts() == result["sets"]["train"]
@@ -304,7 +305,7 @@ def test_the_exif_orientation_is_not_applied(tmp_path):
     data = cv2.imencode(".jpg", image)[1].tobytes()
     path = tmp_path / "turned.jpg"
     path.write_bytes(data[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + data[2:])
-    assert record_units.image_size(str(path)) == (60, 40)
+    assert image_size(str(path)) == (60, 40)
     assert read(path).shape == (40, 60, 3)
 
 
