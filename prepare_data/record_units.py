@@ -32,7 +32,7 @@ from gluon_mtcnn.prepare_data.plan import ROW, Samples, cut, plan_rows
 
 UNIT = 32  # photos
 TABLE, PLAN, SKIPPED, CUT = "table", "plan", "skipped", "cut"
-BUFFER = 4 << 20  # bytes of records that are encoded and written at once
+BUFFER = 1 << 19  # bytes of pixels that are encoded and written at once: more is no faster
 Skipped = list[tuple[int, str]]  # photo, reason
 
 

@@ -33,6 +33,8 @@ COMMANDS = {
     "plot roc": ("roc", "ROC curves of several methods in one figure"),
     "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
     "inspect": ("inspect", "what is in a pack, a model folder or an imdb cache"),
+    "benchmark prepare": ("benchmark_prepare", "how fast samples are prepared, and in how much memory"),
+    "benchmark load": ("benchmark_load", "how fast packs are read, and in how much memory"),
     "import": ("import_legacy", "foreign checkpoints -> a model folder"),
 }
 

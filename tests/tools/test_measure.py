@@ -1,0 +1,45 @@
+import json
+import time
+
+import numpy as np
+
+from gluon_mtcnn.tools.measure import anonymous_bytes, environment, finish, spent
+
+
+def test_memory_counts_what_is_touched():
+    before = anonymous_bytes()
+    block = np.ones(50_000_000, np.uint8)
+    assert 45e6 < anonymous_bytes() - before < 60e6
+    assert block.sum() == 50_000_000
+
+
+def test_the_peak_is_seen_though_it_is_gone_at_the_end():
+    with spent(memory=True) as used:
+        block = np.ones(40_000_000, np.uint8)
+        time.sleep(0.1)
+        del block
+    assert 35e6 < used.peak_bytes < 50e6
+
+
+def test_mapped_files_are_not_counted(tmp_path):
+    (tmp_path / "file").write_bytes(bytes(30_000_000))
+    with spent(memory=True) as used:
+        assert not np.memmap(tmp_path / "file", np.uint8, "r").any()
+        time.sleep(0.05)
+    assert used.peak_bytes < 10e6
+
+
+def test_wall_and_processor_time_differ():
+    with spent() as used:
+        time.sleep(0.2)
+    assert used.seconds >= 0.2
+    assert used.cpu_seconds < 0.1
+
+
+def test_the_result_says_where_it_was_measured(tmp_path, capsys):
+    assert finish({"figure": 1}, str(tmp_path / "out" / "figures.json")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == json.loads((tmp_path / "out" / "figures.json").read_text())
+    assert printed["figure"] == 1
+    assert printed["environment"]["versions"]["numpy"] == np.__version__
+    assert environment()["cores"] >= 1

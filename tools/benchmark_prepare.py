@@ -1,0 +1,186 @@
+"""How fast samples are prepared, against what cannot be avoided: decoding the photos, and detecting in them.
+
+12-net: photos to pack, as a share of the rate of decoding the same photos with as many workers. 24- and 48-net (with
+--model): as a share of the detector's own rate, decoding included. Memory: the peak for the list of photos, and for
+the list repeated ten times. Without --wider-images the photos are painted.
+
+example:
+  gluon-mtcnn benchmark prepare --wider-images WIDER_train/images \
+      --wider-annotations wider_face_split/wider_face_train_bbx_gt.txt --json prepare.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import multiprocessing
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import chain, islice, repeat
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.image import read
+from gluon_mtcnn.core.types import NETS, Annotation
+from gluon_mtcnn.prepare_data.gen_hard_example import CHUNK, MINING, STAGE_BEFORE, HardExamplePlanner, open_detector
+from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
+from gluon_mtcnn.prepare_data.gen_record import prepare
+from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
+from gluon_mtcnn.prepare_data.record_units import UNIT
+from gluon_mtcnn.prepare_data.run_options import Options, Source
+from gluon_mtcnn.prepare_data.sampling import RECIPES
+from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
+from gluon_mtcnn.prepare_data.wider import read_wider
+from gluon_mtcnn.prepare_data.workers import Workers
+from gluon_mtcnn.tools.measure import MEGABYTE, finish, load_warning, spent
+from gluon_mtcnn.tools.options import existing_dir, existing_file, positive_int
+
+log = logging.getLogger(__name__)
+TIMES_LONGER = 10  # the list of photos in the memory test
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options."""
+    parser.add_argument("--wider-images", metavar="DIR", help="WIDER's photos")
+    parser.add_argument("--wider-annotations", metavar="FILE", help="WIDER's *_bbx_gt.txt")
+    parser.add_argument("--model", metavar="DIR", help="model folder with P- and R-Net: measure mining too")
+    parser.add_argument("--limit", type=positive_int, metavar="N", help="use the first N photos only")
+    parser.add_argument("--mining-limit", type=positive_int, default=300, metavar="N", help="photos mined, %(default)s")
+    parser.add_argument("--repeats", type=positive_int, default=3, metavar="N", help="medians of so many, %(default)s")
+    parser.add_argument("--workers", default="1,2", metavar="N,N", help="numbers of workers to compare, %(default)s")
+    parser.add_argument("--json", metavar="FILE", help="write the figures there too")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print the figures."""
+    busy = load_warning()
+    if busy:
+        log.warning("%s", busy)
+    counts = _worker_counts(args.workers)
+    with tempfile.TemporaryDirectory() as folder:
+        photos = _photos(args, Path(folder))
+        pnet = PNetPlanner(RECIPES["default"]["pnet"])
+        result: dict[str, Any] = {
+            "photos": len(photos),
+            "pnet": {f"workers_{n}": _sampling(photos, n, args.repeats, Path(folder), pnet) for n in counts},
+        }
+        if args.model:
+            mined = photos[: args.mining_limit]
+            for net in NETS[1:]:
+                result[net] = {f"workers_{n}": _mining(net, mined, n, args, Path(folder)) for n in counts}
+        result["memory"] = _memory(photos, Path(folder))
+    return finish(result, args.json)
+
+
+def _worker_counts(text: str) -> list[int]:
+    try:
+        return [positive_int(part) for part in text.split(",")]
+    except (ValueError, argparse.ArgumentTypeError):
+        raise InputError(f"--workers: expected numbers like 1,2, got {text!r}") from None
+
+
+def _photos(args: argparse.Namespace, folder: Path) -> list[Annotation]:
+    """Return the annotated photos that the options name, or painted ones."""
+    if args.wider_images and args.wider_annotations:
+        images = existing_dir(args.wider_images, "folder of photos")
+        annotations = existing_file(args.wider_annotations, "annotations")
+    elif args.wider_images or args.wider_annotations:
+        raise InputError("--wider-images and --wider-annotations: expected both, got one")
+    else:
+        paths = write_dataset(folder / "painted", SyntheticSpec(), args.seed, args.quiet)
+        images, annotations = paths.wider_images, paths.wider_train_annotations
+    return list(islice(read_wider(annotations, images), args.limit))
+
+
+def _decode(paths: list[str]) -> None:
+    for path in paths:
+        read(path)
+
+
+def _detect(paths: list[str], settings: tuple) -> None:
+    detector = open_detector(*settings)
+    for path in paths:
+        detector.detect(read(path))
+
+
+def _pieces(photos: list[Annotation], size: int) -> Iterator[list[str]]:
+    return ([photo.image for photo in photos[i : i + size]] for i in range(0, len(photos), size))
+
+
+def _seconds_of_all(workers: Workers, function: Any, units: Iterable[tuple]) -> float:
+    """Return how long workers take for all units, their start included, as it is in what `prepare` takes."""
+    with spent() as time, workers:
+        for _ in workers.run(function, units):
+            pass
+    return time.seconds
+
+
+def _prepare(planner: Any, photos: Iterable[Annotation], out: Path, workers: int) -> dict[str, Any]:
+    sources = [Source(photos, ALL_FACES, {"annotations": "benchmark"})]
+    return prepare(planner, sources, out, Options(num_workers=workers, quiet=True))
+
+
+def _sampling(photos: list[Annotation], count: int, repeats: int, folder: Path, planner: Any) -> dict[str, Any]:
+    """Compare decoding with preparing, taken in turns."""
+    decoding, preparing, crops = [], [], 0
+    for i in range(repeats):
+        units: Iterable[tuple] = ((piece,) for piece in _pieces(photos, UNIT))
+        decoding.append(_seconds_of_all(Workers(count), _decode, units))
+        with spent() as time:
+            made = _prepare(planner, photos, folder / f"pnet-{count}-{i}", count)
+        preparing.append(time.seconds)
+        crops = sum(made["sets"]["train"].values())
+    shares = [d / p for d, p in zip(decoding, preparing)]
+    return {
+        "decode_photos_per_second": round(len(photos) / median(decoding), 1),
+        "photos_per_second": round(len(photos) / median(preparing), 1),
+        "crops_per_photo": round(crops / len(photos), 1),
+        "share_of_decode_rate": round(median(shares), 3),
+    }
+
+
+def _mining(net: str, photos: list[Annotation], count: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    """Compare detecting with preparing; in a new folder, so that no detections are taken over."""
+    mining = replace(MINING["default"], model=args.model)
+    settings = (mining.model, mining.min_face, mining.thresholds, STAGE_BEFORE[net], mining.compat)
+    planner = HardExamplePlanner(net, RECIPES["default"][net], mining)
+    detecting, preparing = [], []
+    for i in range(args.repeats):
+        units = ((piece, settings) for piece in _pieces(photos, CHUNK))
+        detecting.append(_seconds_of_all(Workers(count, inline=False), _detect, units))
+        with spent() as time:
+            _prepare(planner, photos, folder / f"{net}-{count}-{i}", count)
+        preparing.append(time.seconds)
+    shares = [d / p for d, p in zip(detecting, preparing)]
+    return {
+        "photos": len(photos),
+        "detect_photos_per_second": round(len(photos) / median(detecting), 2),
+        "photos_per_second": round(len(photos) / median(preparing), 2),
+        "share_of_detector_rate": round(median(shares), 3),
+    }
+
+
+def _memory(photos: list[Annotation], folder: Path) -> dict[str, Any]:
+    """Return the peak memory for the photos and for ten times as many, each in a process of its own."""
+    context = multiprocessing.get_context("spawn")
+    peaks = []
+    for times in (1, TIMES_LONGER):
+        with context.Pool(1) as pool:
+            peaks.append(pool.apply(_peak, (photos, times, folder / f"memory-{times}")))
+    return {
+        "peak_megabytes": round(peaks[0] / MEGABYTE, 1),
+        f"peak_megabytes_{TIMES_LONGER}_times_the_photos": round(peaks[1] / MEGABYTE, 1),
+        "growth": round(peaks[1] / peaks[0] - 1, 3),
+    }
+
+
+def _peak(photos: list[Annotation], times: int, out: Path) -> int:
+    """Return the bytes above those after the first unit of photos."""
+    planner: Any = PNetPlanner(RECIPES["default"]["pnet"])
+    _prepare(planner, photos[:UNIT], out / "first", 1)
+    with spent(memory=True) as used:
+        _prepare(planner, chain.from_iterable(repeat(photos, times)), out / "all", 1)
+    return used.peak_bytes
