@@ -22,7 +22,7 @@ MAGIC = 0xCED7230A
 HEAD_BYTES = 8
 MAX_LENGTH = (1 << 29) - 1
 WHOLE, FIRST, MIDDLE, LAST = range(4)
-INDEX_CHUNK = 1 << 16
+INDEX_CHUNK = 1 << 12  # index lines that are written at once
 
 _HEAD = struct.Struct("<II")
 _MAGIC_BYTES = struct.pack("<I", MAGIC)

@@ -27,7 +27,7 @@ INDEX_BYTES = 20  # a record's line in .idx, about
 CROP_BYTES, LINE_BYTES = 4096, 400  # a loose crop: a block of the file system, its line in the list and in the cache
 DETECTION_BYTES = 16 << 10  # a photo's detections, in the work folder and in detections.pkl, about
 MINED = 500  # negatives that a photo without a limit gives, about
-FACES = 1 << 20  # faces that are looked at together
+FACES = 1 << 14  # faces that are looked at together
 
 
 def expected_samples(table: PhotoTable, recipe: Recipe, negatives: float) -> np.ndarray:

@@ -35,7 +35,7 @@ from gluon_mtcnn.prepare_data.sampling import RECIPES
 from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
 from gluon_mtcnn.prepare_data.wider import read_wider
 from gluon_mtcnn.prepare_data.workers import Workers
-from gluon_mtcnn.tools.measure import MEGABYTE, finish, load_warning, spent
+from gluon_mtcnn.tools.measure import MEGABYTE, Spent, anonymous_bytes, finish, load_warning, spent
 from gluon_mtcnn.tools.options import existing_dir, existing_file, positive_int
 
 log = logging.getLogger(__name__)
@@ -110,12 +110,12 @@ def _pieces(photos: list[Annotation], size: int) -> Iterator[list[str]]:
     return ([photo.image for photo in photos[i : i + size]] for i in range(0, len(photos), size))
 
 
-def _seconds_of_all(workers: Workers, function: Any, units: Iterable[tuple]) -> float:
-    """Return how long workers take for all units, their start included, as it is in what `prepare` takes."""
+def _time_of_all(workers: Workers, function: Any, units: Iterable[tuple]) -> Spent:
+    """Return what workers take for all units, their start included, as it is in what `prepare` takes."""
     with spent() as time, workers:
         for _ in workers.run(function, units):
             pass
-    return time.seconds
+    return time
 
 
 def _prepare(planner: Any, photos: Iterable[Annotation], out: Path, workers: int) -> dict[str, Any]:
@@ -128,17 +128,25 @@ def _sampling(photos: list[Annotation], count: int, repeats: int, folder: Path, 
     decoding, preparing, crops = [], [], 0
     for i in range(repeats):
         units: Iterable[tuple] = ((piece,) for piece in _pieces(photos, UNIT))
-        decoding.append(_seconds_of_all(Workers(count), _decode, units))
+        decoding.append(_time_of_all(Workers(count), _decode, units))
         with spent() as time:
             made = _prepare(planner, photos, folder / f"pnet-{count}-{i}", count)
-        preparing.append(time.seconds)
+        preparing.append(time)
         crops = sum(made["sets"]["train"].values())
-    shares = [d / p for d, p in zip(decoding, preparing)]
+    return {"crops_per_photo": round(crops / len(photos), 1), **_compare(len(photos), "decode", decoding, preparing)}
+
+
+def _compare(photos: int, what: str, unavoidable: list[Spent], preparing: list[Spent]) -> dict[str, float]:
+    """Return rates, and the share of the unavoidable work's rate that preparing reaches: medians of pairs."""
+    shares, cpu_shares = (
+        [getattr(least, name) / getattr(all_, name) for least, all_ in zip(unavoidable, preparing)]
+        for name in ("seconds", "cpu_seconds")
+    )
     return {
-        "decode_photos_per_second": round(len(photos) / median(decoding), 1),
-        "photos_per_second": round(len(photos) / median(preparing), 1),
-        "crops_per_photo": round(crops / len(photos), 1),
-        "share_of_decode_rate": round(median(shares), 3),
+        f"{what}_photos_per_second": round(photos / median(time.seconds for time in unavoidable), 2),
+        "photos_per_second": round(photos / median(time.seconds for time in preparing), 2),
+        f"share_of_{what}_rate": round(median(shares), 3),
+        f"share_of_{what}_rate_by_processor_time": round(median(cpu_shares), 3),
     }
 
 
@@ -150,37 +158,32 @@ def _mining(net: str, photos: list[Annotation], count: int, args: argparse.Names
     detecting, preparing = [], []
     for i in range(args.repeats):
         units = ((piece, settings) for piece in _pieces(photos, CHUNK))
-        detecting.append(_seconds_of_all(Workers(count, inline=False), _detect, units))
+        detecting.append(_time_of_all(Workers(count, inline=False), _detect, units))
         with spent() as time:
             _prepare(planner, photos, folder / f"{net}-{count}-{i}", count)
-        preparing.append(time.seconds)
-    shares = [d / p for d, p in zip(detecting, preparing)]
-    return {
-        "photos": len(photos),
-        "detect_photos_per_second": round(len(photos) / median(detecting), 2),
-        "photos_per_second": round(len(photos) / median(preparing), 2),
-        "share_of_detector_rate": round(median(shares), 3),
-    }
+        preparing.append(time)
+    return {"photos": len(photos), **_compare(len(photos), "detect", detecting, preparing)}
 
 
 def _memory(photos: list[Annotation], folder: Path) -> dict[str, Any]:
     """Return the peak memory for the photos and for ten times as many, each in a process of its own."""
     context = multiprocessing.get_context("spawn")
-    peaks = []
+    result = {}
     for times in (1, TIMES_LONGER):
         with context.Pool(1) as pool:
-            peaks.append(pool.apply(_peak, (photos, times, folder / f"memory-{times}")))
-    return {
-        "peak_megabytes": round(peaks[0] / MEGABYTE, 1),
-        f"peak_megabytes_{TIMES_LONGER}_times_the_photos": round(peaks[1] / MEGABYTE, 1),
-        "growth": round(peaks[1] / peaks[0] - 1, 3),
-    }
+            base, peak = pool.apply(_peak, (photos, times, folder / f"memory-{times}"))
+        result[f"photos_{times * len(photos)}"] = {
+            "megabytes_above_the_first_photos": round(peak / MEGABYTE, 2),
+            "megabytes_in_all": round((base + peak) / MEGABYTE, 1),
+        }
+    return result
 
 
-def _peak(photos: list[Annotation], times: int, out: Path) -> int:
-    """Return the bytes above those after the first unit of photos."""
+def _peak(photos: list[Annotation], times: int, out: Path) -> tuple[int, int]:
+    """Return the bytes after the first unit of photos, and the most above them for all."""
     planner: Any = PNetPlanner(RECIPES["default"]["pnet"])
     _prepare(planner, photos[:UNIT], out / "first", 1)
+    base = anonymous_bytes()
     with spent(memory=True) as used:
         _prepare(planner, chain.from_iterable(repeat(photos, times)), out / "all", 1)
-    return used.peak_bytes
+    return base, used.peak_bytes

@@ -37,9 +37,20 @@ def anonymous_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
+def _cpu_seconds() -> float:
+    return sum(os.times()[:4])
+
+
 @dataclass
 class Spent:
-    """What a block took: wall and processor seconds of this process, and anonymous bytes above those at its start."""
+    """What a block took.
+
+    Attributes
+    ----------
+    seconds : wall time
+    cpu_seconds : processor time of this process, and of the child processes that ended in the block
+    peak_bytes : anonymous memory of this process above that at the block's start
+    """
 
     seconds: float = 0.0
     cpu_seconds: float = 0.0
@@ -59,11 +70,11 @@ def spent(memory: bool = False) -> Iterator[Spent]:
     thread = threading.Thread(target=watch, daemon=True)
     if memory:
         thread.start()
-    wall, cpu = time.perf_counter(), time.process_time()
+    wall, cpu = time.perf_counter(), _cpu_seconds()
     try:
         yield result
     finally:
-        result.seconds, result.cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+        result.seconds, result.cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
         stop.set()
         if memory:
             thread.join()
