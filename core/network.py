@@ -58,7 +58,7 @@ class PReLU(HybridBlock):
 
     def __init__(self, channels: int, spatial: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._shape = (1, -1, 1, 1) if spatial else (1, -1)
+        self.slopes_shape = (1, -1, 1, 1) if spatial else (1, -1)
         self.fast_backward = False
         with self.name_scope():
             self.alpha = self.params.get("alpha", shape=(channels,), init=mx.init.Constant(0.25))
@@ -66,7 +66,7 @@ class PReLU(HybridBlock):
     def hybrid_forward(self, F: Any, x: Any, alpha: Any) -> Any:
         """Return the activated x."""
         positive = F.relu(x)
-        slopes = F.reshape(alpha, self._shape)
+        slopes = F.reshape(alpha, self.slopes_shape)
         if self.fast_backward:
             return positive + self._spread(F, slopes, x) * (x - positive)
         return positive + F.broadcast_mul(slopes, x - positive)
@@ -89,7 +89,7 @@ class ConvStage(HybridBlock):
 
     def __init__(self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._pool_first = spec.order == "pool_first"
+        self.pool_first = spec.order == "pool_first"
         with self.name_scope():
             self.conv = nn.Conv2D(channels[1], kernel, in_channels=channels[0])
             self.prelu = PReLU(channels[1])
@@ -100,7 +100,7 @@ class ConvStage(HybridBlock):
         x = self.conv(x)
         if self.pool is None:
             return self.prelu(x)
-        return self.prelu(self.pool(x)) if self._pool_first else self.pool(self.prelu(x))
+        return self.prelu(self.pool(x)) if self.pool_first else self.pool(self.prelu(x))
 
 
 class DenseStage(HybridBlock):
@@ -118,7 +118,9 @@ class DenseStage(HybridBlock):
 
 
 class Net(HybridBlock):
-    """What the three nets share: stages named ``stage1`` ..., for R and O ``fc``, and two or three heads; see `build`.
+    """What the three nets share: two or three heads on a body, a dict of the stages by name; see `build`.
+
+    Stages are named ``stage1`` ..., and for R and O ``fc``.
 
     Input: (n, 3, h, w) float32, BGR, normalised as in ``core.image``. Output: logits (n, 2[, h', w']) of background and
     face, offsets (n, 4[, h', w']) for ``core.boxes.decode``, and with landmarks fractions (n, 10[, h', w']).
@@ -128,8 +130,8 @@ class Net(HybridBlock):
         super().__init__(**kwargs)
         self.spec = spec
         with self.name_scope():
-            self._body = self._make_body()
-            for name, block in self._body.items():
+            self.body = self._make_body()
+            for name, block in self.body.items():
                 setattr(self, name, block)
             self.face_head = self._head(2)
             self.box_head = self._head(4)
@@ -143,7 +145,7 @@ class Net(HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return (logits, offsets) or (logits, offsets, landmarks)."""
-        for block in self._body.values():
+        for block in self.body.values():
             x = block(x)
         if self.landmark_head is None:
             return self.face_head(x), self.box_head(x)
@@ -151,7 +153,7 @@ class Net(HybridBlock):
 
     def slopes_before_pool(self) -> list[Any]:
         """Return the slope parameters of the stages that pool: where >= 0, both layer orders are the same function."""
-        stages = [block for block in self._body.values() if isinstance(block, ConvStage)]
+        stages = [block for block in self.body.values() if isinstance(block, ConvStage)]
         return [stage.prelu.alpha for stage in stages if stage.pool is not None]
 
 

@@ -1,0 +1,185 @@
+"""A net as an ONNX graph, written node by node from its blocks: opset 13, IR 8, any batch and any image size.
+
+Written directly rather than through MXNet's exporter, whose graphs need repair (one-dimensional PReLU slopes, weights
+listed as inputs, the newest opset) and would spell our PReLU out. The order of layers is the net's own, so a pool-first
+net stays one.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from gluon_mtcnn import __version__
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.image import MEAN, SCALE
+from gluon_mtcnn.core.network import ConvStage, Net, PReLU
+from gluon_mtcnn.core.types import INPUT_SIZE
+
+OPSET, IR_VERSION = 13, 8
+INPUT = "data"
+OUTPUTS = ("probability", "offsets", "landmarks")
+
+
+def import_onnx() -> Any:
+    """Return the onnx package.
+
+    Raises
+    ------
+    InputError
+        It is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import onnx
+    except ImportError as error:
+        raise InputError(f"the onnx package cannot be imported ({error}): pip install 'gluon-mtcnn[onnx]'") from None
+    return onnx
+
+
+class _Graph:
+    """Nodes and weights as they accumulate; each method appends a layer to `value` and returns its output's name."""
+
+    def __init__(self) -> None:
+        self.onnx = import_onnx()
+        self.nodes: list[Any] = []
+        self.weights: list[Any] = []
+
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """Append a node with one output, which also names it."""
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, [output], name=output, **attributes))
+        return output
+
+    def weight(self, name: str, array: np.ndarray) -> str:
+        """Add a constant."""
+        self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def linear(self, value: str, block: Any, name: str) -> str:
+        """Append a convolution or a fully connected layer (which flattens its input as channel, row, column)."""
+        weight, bias = block.weight.data().asnumpy(), block.bias.data().asnumpy()
+        inputs = [value, self.weight(f"{name}.weight", weight), self.weight(f"{name}.bias", bias)]
+        if weight.ndim == 2:
+            return self.node("Gemm", inputs, name, transB=1)
+        settings = block._kwargs
+        return self.node(
+            "Conv",
+            inputs,
+            name,
+            kernel_shape=list(weight.shape[2:]),
+            strides=list(settings["stride"]),
+            pads=list(settings["pad"]) * 2,
+        )
+
+    def prelu(self, value: str, block: PReLU, name: str) -> str:
+        """Append a PReLU; its slopes are shaped to broadcast over channels, not over columns."""
+        slopes = block.alpha.data().asnumpy().reshape(block.slopes_shape[1:])
+        return self.node("PRelu", [value, self.weight(f"{name}.slope", slopes)], name)
+
+    def pool(self, value: str, block: Any, name: str) -> str:
+        """Append a max pool; ONNX's ceil_mode is MXNet's convention "full"."""
+        settings = block._kwargs
+        return self.node(
+            "MaxPool",
+            [value],
+            name,
+            kernel_shape=list(settings["kernel"]),
+            strides=list(settings["stride"]),
+            ceil_mode=int(settings["pooling_convention"] == "full"),
+        )
+
+    def stage(self, value: str, block: Any, name: str) -> str:
+        """Append a stage: its convolution, PReLU and pool in the net's order, or a fully connected layer and PReLU."""
+        if not isinstance(block, ConvStage):
+            value = self.linear(self.node("Flatten", [value], f"{name}.flatten", axis=1), block.dense, f"{name}.dense")
+            return self.prelu(value, block.prelu, f"{name}.prelu")
+        value = self.linear(value, block.conv, f"{name}.conv")
+        if block.pool is not None and block.pool_first:
+            value = self.pool(value, block.pool, f"{name}.pool")
+        value = self.prelu(value, block.prelu, f"{name}.prelu")
+        if block.pool is not None and not block.pool_first:
+            value = self.pool(value, block.pool, f"{name}.pool")
+        return value
+
+    def normalise(self, pixels: str) -> str:
+        """Append the way from uint8 (n, h, w, 3) to the nets' float32 (n, 3, h, w)."""
+        value = self.node("Transpose", [pixels], "channels_first", perm=[0, 3, 1, 2])
+        value = self.node("Cast", [value], "float", to=self.onnx.TensorProto.FLOAT)
+        value = self.node("Sub", [value, self.weight("mean", np.array(MEAN, np.float32))], "centred")
+        return self.node("Mul", [value, self.weight("scale", np.array(SCALE, np.float32))], "normalised")
+
+
+def build_onnx(net: Net, pixels: bool = False) -> Any:
+    """Return a net as an ``onnx.ModelProto``, checked.
+
+    Parameters
+    ----------
+    net : Net with parameters
+    pixels : bool
+        Take uint8 pixels (n, h, w, 3) and normalise them in the graph, in place of normalised float32 (n, 3, h, w).
+
+    Returns
+    -------
+    onnx.ModelProto
+        Input ``data``, BGR: float32 (n, 3, h, w) as ``core.image.normalise`` makes it, or uint8 (n, h, w, 3). Outputs
+        ``probability`` (n, 2[, h', w']) of background and face, ``offsets`` (n, 4[, h', w']), and from a landmark head
+        ``landmarks`` (n, 10[, h', w']). The batch is free, for the P-Net the image size too. The same weights give the
+        same bytes.
+
+    Raises
+    ------
+    InputError
+        The onnx package is missing.
+    """
+    graph = _Graph()
+    value = graph.normalise(INPUT) if pixels else INPUT
+    for name, block in net.body.items():
+        value = graph.stage(value, block, name)
+    logits = graph.linear(value, net.face_head, "face_head")
+    heads = {"probability": graph.node("Softmax", [logits], "probability", axis=1)}
+    heads["offsets"] = graph.linear(value, net.box_head, "offsets")
+    if net.landmark_head is not None:
+        heads["landmarks"] = graph.linear(value, net.landmark_head, "landmarks")
+    return _model(graph, net, list(heads), pixels)
+
+
+def _model(graph: _Graph, net: Net, outputs: list[str], pixels: bool) -> Any:
+    """Return the checked model around the nodes."""
+    onnx, helper = graph.onnx, graph.onnx.helper
+    convolutional = net.spec.kind == "pnet"
+    side: list[Any] = ["h", "w"] if convolutional else [INPUT_SIZE[net.spec.kind]] * 2
+    map_side = ["h_out", "w_out"] if convolutional else []
+    shape = ["n", *side, 3] if pixels else ["n", 3, *side]
+    element = onnx.TensorProto.UINT8 if pixels else onnx.TensorProto.FLOAT
+    channels = dict(zip(OUTPUTS, (2, 4, 10)))
+    proto = helper.make_graph(
+        graph.nodes,
+        net.spec.kind,
+        [helper.make_tensor_value_info(INPUT, element, shape)],
+        [
+            helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", channels[name], *map_side])
+            for name in outputs
+        ],
+        graph.weights,
+    )
+    model = helper.make_model(
+        proto, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gluon-mtcnn", producer_version=__version__
+    )
+    model.ir_version = IR_VERSION
+    helper.set_model_props(model, _properties(net, pixels))
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _properties(net: Net, pixels: bool) -> dict[str, str]:
+    """Return what a program that has only the file must know."""
+    return {
+        "net": net.spec.kind,
+        "color": "bgr",
+        "input": "uint8 pixels (n, h, w, 3)" if pixels else f"float32 (n, 3, h, w) = (pixel - {MEAN}) * {SCALE}",
+        "offsets": "(x1, y1, x2, y2 - box) / side, side = x2 - x1 + 1",
+        **({"landmarks": "x1 y1 .. x5 y5, fractions of the box"} if net.spec.landmarks else {}),
+    }
