@@ -67,8 +67,13 @@ def checkpoint_path(prefix: PathLike, epoch: int) -> Path:
 
 def seanlinx_names(kind: str) -> dict[str, str]:
     """Return Seanlinx's parameter name -> ours, for every parameter of a net."""
+    return block_names(SEANLINX_LAYERS[kind])
+
+
+def block_names(layers: dict[str, str]) -> dict[str, str]:
+    """Return MXNet's parameter name -> ours for a table of layer -> block."""
     names = {}
-    for layer, block in SEANLINX_LAYERS[kind].items():
+    for layer, block in layers.items():
         if layer.startswith("prelu"):
             names[f"{layer}_gamma"] = f"{block}.alpha"
         else:
@@ -76,7 +81,7 @@ def seanlinx_names(kind: str) -> dict[str, str]:
     return names
 
 
-def _strip(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
+def strip_prefix(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
     """Return the arrays without MXNet's ``arg:`` prefix; auxiliary states have no place in these nets."""
     for name in arrays:
         if not name.startswith("arg:"):
@@ -122,7 +127,7 @@ def load_seanlinx(prefixes: dict[str, PathLike], epochs: dict[str, int], pooling
     found, sources = {}, {}
     for kind in (k for k in NETS if k in prefixes):
         path = checkpoint_path(prefixes[kind], epochs[kind])
-        sources[kind] = path, _strip(load_arrays(path), path)
+        sources[kind] = path, strip_prefix(load_arrays(path), path)
         if kind in FC_INPUTS:
             found[kind] = _pooling(kind, sources[kind][1], path)
             if pooling is not None and pooling != found[kind]:
