@@ -1,8 +1,8 @@
 """The cascade: an image in, faces out (Zhang et al. 2016, section II-A).
 
-One function a stage: P-Net over the pyramid, R-Net and O-Net on squared crops. Two arithmetics: "exact" maps cells and
-squares without rounding more than the crop itself needs; "seanlinx" repeats the original to the digit (rounded
-proposals that are one pixel wider, offsets counted from the clipped square).
+One function a stage: P-Net over the pyramid, R-Net and O-Net on squared crops. Three arithmetics: "exact" maps cells
+and squares without rounding more than the crop itself needs; "seanlinx" repeats the original to the digit (rounded
+proposals that are one pixel wider, offsets counted from the clipped square); "official" is in core.official_cascade.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from gluon_mtcnn.core.engine import MxnetEngine
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.image import as_bgr, crop_and_resize, pyramid_scales, resize
 from gluon_mtcnn.core.nms import legacy_order, nms
+from gluon_mtcnn.core.official_cascade import OfficialCascade
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS, Detections
 
 STRIDE, CELL = 2, 12
@@ -90,8 +91,8 @@ class Detector:
         Between levels of the pyramid.
     last_stage : {"pnet", "rnet", "onet"}, optional
         Where to stop; default: the last net up to which the model has all.
-    compat : {"seanlinx"}, optional
-        Repeat the original's arithmetic.
+    compat : {"seanlinx", "official"}, optional
+        Repeat the arithmetic of Seanlinx/mtcnn or of the official MATLAB code.
     color : {"bgr", "rgb"}
         Order of the channels in the images given to `detect`.
     device : MXNet context, optional
@@ -121,14 +122,17 @@ class Detector:
         self.thresholds = tuple(thresholds or self.model.thresholds)
         if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
             raise InputError(f"thresholds: expected three numbers from 0 to 1, got {self.thresholds}")
-        if compat not in (None, "seanlinx"):
-            raise InputError(f"compat: expected 'seanlinx', got {compat!r}")
+        if compat not in (None, "seanlinx", "official"):
+            raise InputError(f"compat: expected 'seanlinx' or 'official', got {compat!r}")
         self.kinds = _stages(self.model, last_stage)
         self.min_face, self.scale_factor, self.color = min_face, scale_factor, color
         pyramid_scales(1, 1, min_face, scale_factor)  # refuse bad values here, not at the first image
         self._legacy = compat == "seanlinx"
         self._clipped = self._legacy or self.model.calibration == "clipped"
         self._engine = MxnetEngine(self.model, device)
+        self._official: Optional[OfficialCascade] = None
+        if compat == "official":
+            self._official = OfficialCascade(self.model.nets, min_face, scale_factor, self.thresholds, device)
 
     def detect(self, image: np.ndarray) -> Detections:
         """Return the faces of an image (h, w[, 1, 3 or 4]), best score first; boxes in its inclusive pixels."""
@@ -150,6 +154,8 @@ class Detector:
 
     def _propose(self, image: np.ndarray) -> Stage:
         """P-Net over the pyramid; NMS .5 within a scale, .7 over all."""
+        if self._official:
+            return Stage(*self._official.propose(image))
         height, width = image.shape[:2]
         scales = pyramid_scales(height, width, self.min_face, self.scale_factor, CELL)
         levels = [self._propose_at(image, scale) for scale in scales]
@@ -182,6 +188,8 @@ class Detector:
 
     def _refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Stage:
         """R- or O-Net on squares around the candidates: threshold, NMS, calibrate (O: calibrate, then NMS)."""
+        if self._official:
+            return Stage(*self._official.refine(kind, image, candidates))
         squares = np.rint(box_ops.square(candidates))
         squares = squares[_touching(squares, image.shape)]
         mode = "union" if kind == "rnet" else "minimum"

@@ -27,7 +27,7 @@ def add_detector_options(
         "--min-face", type=finite_float, default=20, metavar="PX", help="smallest face, default %(default)s"
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
-    group.add_argument("--compat", choices=["seanlinx"], help="repeat the original's arithmetic")
+    group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
 
 
 def open_model(args: argparse.Namespace) -> Any:

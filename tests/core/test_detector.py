@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core import image as images
+from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.checkpoint import Model
 from gluon_mtcnn.core.detector import Detector
 from gluon_mtcnn.core.engine import MxnetEngine
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.official import load_mxnet_det
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.types import NETS
 
@@ -41,7 +43,7 @@ def test_cells_of_the_legacy_arithmetic_by_hand(model):
     np.testing.assert_allclose(boxes, [[33, 0, 73, 40]])
 
 
-@pytest.mark.parametrize("compat", [None, "seanlinx"])
+@pytest.mark.parametrize("compat", [None, "seanlinx", "official"])
 def test_stages_and_detections_fit_together(model, photo, compat):
     detector = Detector(model, compat=compat)
     stages = detector.stages(photo)
@@ -71,8 +73,9 @@ def test_thresholds_are_strict_and_stages_can_stop_early(model, photo):
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 5), (12, 300, 3), (300, 13, 4), (2000, 20, 3), (0, 0, 3), (0, 50, 3)])
-def test_odd_images_give_typed_results(model, shape):
-    faces = Detector(model).detect(np.full(shape, 99, np.uint8))
+@pytest.mark.parametrize("compat", [None, "official"])
+def test_odd_images_give_typed_results(model, shape, compat):
+    faces = Detector(model, compat=compat).detect(np.full(shape, 99, np.uint8))
     assert faces.boxes.shape == (len(faces), 4)
     assert faces.landmarks.shape == (len(faces), 5, 2)
 
@@ -90,7 +93,7 @@ def test_colour_order_matters_and_is_explicit(model, photo):
         ({"thresholds": (0.5, 0.5, 1.5)}, "thresholds: expected three numbers"),
         ({"min_face": 0}, "min face must be > 0"),
         ({"scale_factor": 1.2}, "scale factor in"),
-        ({"compat": "caffe"}, "compat: expected 'seanlinx', got 'caffe'"),
+        ({"compat": "caffe"}, "compat: expected 'seanlinx' or 'official', got 'caffe'"),
         ({"last_stage": "qnet"}, "last stage: expected pnet, rnet, onet, got 'qnet'"),
     ],
 )
@@ -143,7 +146,17 @@ def test_exact_arithmetic_finds_the_same_faces(shared):
     legacy = load_seanlinx({k: folder / "model" / k for k in NETS}, dict.fromkeys(NETS, 16))
     photo = images.read(folder / "test01.jpg")
     exact, compat = Detector(legacy).detect(photo), Detector(legacy, compat="seanlinx").detect(photo)
-    from gluon_mtcnn.core.boxes import iou
-
     assert len(exact) == len(compat) == 8
     assert (iou(exact.boxes, compat.boxes).max(axis=1) > 0.7).all()
+
+
+def test_official_weights_find_the_same_faces_in_both_arithmetics(shared):
+    model = load_mxnet_det(shared / "official_mxnet")
+    photo = images.read(shared / "seanlinx" / "test01.jpg")
+    ours, official = (Detector(model, 24, compat=compat).detect(photo) for compat in (None, "official"))
+    sure = official.boxes[official.scores > 0.95]
+    overlap = iou(sure, ours.boxes)
+    assert len(sure) >= 5
+    assert (overlap.max(axis=1) > 0.75).all()
+    distance = np.abs(official.landmarks[: len(sure)] - ours.landmarks[overlap.argmax(axis=1)]).max(axis=(1, 2))
+    assert (distance / (sure[:, 2] - sure[:, 0]) < 0.1).all()
