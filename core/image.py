@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Union
 
@@ -13,6 +16,10 @@ from gluon_mtcnn.core.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 MEAN, SCALE = 127.5, 0.0078125
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+EXIF_ORIENTATION = 0x0112
+# EXIF orientation -> (transpose, mirror left-right, mirror top-bottom), in that order
+EXIF_TURNS = {2: (0, 1, 0), 3: (0, 1, 1), 4: (0, 0, 1), 5: (1, 0, 0), 6: (1, 1, 0), 7: (1, 1, 1), 8: (1, 0, 1)}
 
 
 def read(path: Union[str, os.PathLike], exif: bool = False) -> np.ndarray:
@@ -22,7 +29,8 @@ def read(path: Union[str, os.PathLike], exif: bool = False) -> np.ndarray:
     ----------
     path : path of an image file
     exif : bool
-        Turn the photo as its EXIF orientation says. Data sets are annotated without, so False is the default.
+        Turn the photo as its EXIF orientation says. Data sets are annotated without, so False is the default. OpenCV
+        turns TIFF files in either case.
 
     Raises
     ------
@@ -33,6 +41,8 @@ def read(path: Union[str, os.PathLike], exif: bool = False) -> np.ndarray:
         data = Path(path).read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if data.startswith(PNG_SIGNATURE):
+        _check_png(data, path)
     flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags) if data else None
@@ -40,7 +50,38 @@ def read(path: Union[str, os.PathLike], exif: bool = False) -> np.ndarray:
         image = None
     if image is None:
         raise InputError(f"{path}: expected an image, got {len(data)} bytes that do not decode as one")
-    return image
+    return _turn_webp(image, data) if exif and data[8:12] == b"WEBP" else image
+
+
+def _check_png(data: bytes, path: Union[str, os.PathLike]) -> None:
+    """Refuse a PNG that is cut off or damaged; libpng would say so on stderr itself, without the file's name."""
+    view, at = memoryview(data), len(PNG_SIGNATURE)
+    while at + 12 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        if end > len(data):
+            break
+        needed = kind[:1].isupper()  # libpng gets along without the others
+        if needed and zlib.crc32(view[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
+            raise InputError(f"{path}: expected an image, got a PNG that is damaged at byte {at}")
+        if kind == b"IEND":
+            return
+        at = end
+    raise InputError(f"{path}: expected an image, got a PNG that is cut off after {len(data)} bytes")
+
+
+def _turn_webp(image: np.ndarray, data: bytes) -> np.ndarray:
+    """Return a WebP image turned as its EXIF orientation says, which OpenCV does for JPEG and PNG only."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as file:
+            orientation = file.getexif().get(EXIF_ORIENTATION, 1)
+    except (OSError, SyntaxError, ValueError, struct.error):  # EXIF data that mean nothing
+        return image
+    transpose, mirror, flip = EXIF_TURNS.get(orientation, (0, 0, 0))
+    image = image.transpose(1, 0, 2) if transpose else image
+    return np.ascontiguousarray(image[:: -1 if flip else 1, :: -1 if mirror else 1])
 
 
 def as_bgr(image: np.ndarray, color: str = "bgr") -> np.ndarray:

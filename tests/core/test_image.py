@@ -31,6 +31,38 @@ def test_read_ignores_exif_unless_asked(tmp_path):
     assert images.read(tmp_path / "turned.jpg", exif=True).shape == (8, 4, 3)
 
 
+@pytest.mark.parametrize("orientation", range(9))
+def test_webp_is_turned_as_opencv_turns_png(tmp_path, orientation):
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8))
+    picture.save(tmp_path / "a.png", exif=exif)
+    picture.save(tmp_path / "a.webp", exif=exif, lossless=True)
+    turned = images.read(tmp_path / "a.webp", exif=True)
+    np.testing.assert_array_equal(turned, images.read(tmp_path / "a.png", exif=True))
+    assert turned.shape == ((6, 4, 3) if orientation > 4 else (4, 6, 3))
+    assert images.read(tmp_path / "a.webp").shape == (4, 6, 3)
+
+
+def test_bad_png_is_one_message_of_our_own(tmp_path, capfd):
+    data = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8))[1].tobytes()
+    damaged = bytearray(data)
+    damaged[len(data) // 2] ^= 255
+    for name, content, message in (
+        ("cut.png", data[:-5], f"a PNG that is cut off after {len(data) - 5} bytes"),
+        ("half.png", data[: len(data) // 2], "cut off"),
+        ("damaged.png", bytes(damaged), "damaged at byte 33"),  # behind the signature and the header's chunk
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=message):
+            images.read(tmp_path / name)
+    (tmp_path / "more.png").write_bytes(data + b"text after the end")
+    assert images.read(tmp_path / "more.png").shape == (40, 40, 3)
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
