@@ -86,6 +86,13 @@ def clip(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.clip(boxes, 0, high)
 
 
+def rescale(boxes: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Return the boxes as they lie in the image made x times as wide and y times as high: edges scale, not pixels."""
+    boxes = _float(boxes)
+    one, ratio = np.array([0, 0, 1, 1], boxes.dtype), np.array([x, y, x, y], boxes.dtype)
+    return (boxes + one) * ratio - one
+
+
 def encode(faces: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return the offsets (n, 4) a net should predict in each box for its face: (face - box) / side, per edge."""
     faces, boxes = _float(faces), _float(boxes)

@@ -1,192 +1,255 @@
-"""Find faces in photos.
+"""Find faces in photos, videos and what a webcam sees.
 
 Example: gluon-mtcnn detect photos/ --model model/seanlinx --json faces.json --draw drawn/
 
 Without an output option the JSON goes to stdout: {"PATH": {"faces": [{"box": [x1, y1, x2, y2], "score": s, "landmarks":
-[[x, y], ...]}]}}, boxes in inclusive pixels of the image as decoded, neither rounded nor clipped.
+[[x, y], ...]}]}}, boxes in inclusive pixels of the image as decoded, neither rounded nor clipped; of a video {"PATH":
+{"fps": f, "frames": [{"index": i, "faces": [...]}]}}. What cannot be read is listed at the end, has {"error": "..."} in
+its place, and makes the exit code 2.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import glob
-import json
 import logging
-import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+import signal
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Optional
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core import image as images
-from gluon_mtcnn.core.boxes import area, clip
+from gluon_mtcnn.core.boxes import area, clip, rescale
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import replacing, write_json
+from gluon_mtcnn.core.files import replacing_text
 from gluon_mtcnn.core.types import NETS, Detections
+from gluon_mtcnn.tools.chips import CHIP_SIZE, DEFAULT_MARGIN
+from gluon_mtcnn.tools.detection_outputs import (
+    CsvOutput,
+    FddbOutput,
+    Found,
+    JsonOutput,
+    Output,
+    Outputs,
+    WiderOutput,
+    faces_entry,
+    stages_entry,
+    stdout_file,
+)
 from gluon_mtcnn.tools.detector_options import add_detector_options, open_model
-from gluon_mtcnn.tools.draw import draw_detections
-from gluon_mtcnn.tools.options import fraction, positive_int
+from gluon_mtcnn.tools.media import Frame, Source, count_frames, find_sources, quiet_opencv, read_frames
+from gluon_mtcnn.tools.options import finite_float, fraction, output_dir, output_file, positive_int
+from gluon_mtcnn.tools.picture_outputs import ChipsOutput, DrawOutput
 
 log = logging.getLogger(__name__)
-POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+FILES = ("json", "csv", "stages", "fddb")  # options that name a file
+FOLDERS = ("draw", "chips", "wider")  # options that name a folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""
-    parser.add_argument("inputs", nargs="+", metavar="IMAGE_OR_DIR", help="image files, folders (recursive) or globs")
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="pictures, videos, folders (recursive), globs, or a webcam's index"
+    )
     add_detector_options(parser, "the model's own", "detector")
     parser.add_argument("--last-stage", choices=NETS, help="stop after this net (default: the last the model has)")
-    out = parser.add_argument_group("output")
-    out.add_argument("--json", metavar="FILE", help="write faces as JSON")
-    out.add_argument("--csv", metavar="FILE", help="write one row a face: path, box, score, landmarks")
-    out.add_argument("--draw", metavar="DIR", help="write the pictures with faces drawn in")
-    out.add_argument("--stages", metavar="FILE", help="write the boxes after each net as JSON")
+    parser.add_argument(
+        "--max-size",
+        type=positive_int,
+        metavar="PX",
+        help="shrink larger pictures to this longer side before detecting",
+    )
+    _add_outputs(parser)
     choice = parser.add_argument_group("which faces")
     choice.add_argument("--min-score", type=fraction, default=0, metavar="S", help="drop faces below this score")
     choice.add_argument("--top-k", type=positive_int, metavar="K", help="keep the K best of each picture")
     choice.add_argument("--largest", action="store_true", help="keep the largest face of each picture")
     choice.add_argument("--clip", action="store_true", help="clip boxes to the picture")
-    parser.add_argument("--no-exif", action="store_true", help="do not turn pictures as their EXIF data say")
-    parser.add_argument("--strict", action="store_true", help="stop at the first unreadable picture")
+    media = parser.add_argument_group("reading")
+    media.add_argument(
+        "--every", type=positive_int, default=1, metavar="N", help="of videos, take every Nth frame only"
+    )
+    media.add_argument(
+        "--max-frames", type=positive_int, metavar="N", help="take at most N frames of a video or webcam"
+    )
+    media.add_argument("--no-exif", action="store_true", help="do not turn pictures as their EXIF data say")
+    media.add_argument("--strict", action="store_true", help="stop at the first picture that cannot be read")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    out = parser.add_argument_group("output")
+    out.add_argument("--json", metavar="FILE", help="write faces as JSON")
+    out.add_argument("--csv", metavar="FILE", help="write one row a face: path, box, score, landmarks")
+    out.add_argument("--draw", metavar="DIR", help="write the pictures and videos with faces drawn in")
+    out.add_argument("--chips", metavar="DIR", help="write every face as a picture, aligned by its five points")
+    out.add_argument("--chip-size", type=positive_int, default=CHIP_SIZE, metavar="PX", help="default %(default)s")
+    out.add_argument(
+        "--chip-margin",
+        type=finite_float,
+        metavar="F",
+        help="chips that are not aligned but squares around the box, F of its side added on each side "
+        f"(default without landmarks: {DEFAULT_MARGIN})",
+    )
+    out.add_argument("--fddb", metavar="FILE", help="write FDDB's text, for evaluate fddb --detections")
+    out.add_argument("--wider", metavar="DIR", help="write WIDER's text files, for evaluate wider --detections")
+    out.add_argument("--stages", metavar="FILE", help="write the boxes after each net as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Detect; return 0, or 2 when a picture could not be read."""
-    paths = list(find_images(args.inputs))
+    """Detect; return 0, or 2 when something could not be read."""
+    quiet_opencv()
+    _check_outputs(args)
+    sources = find_sources(args.inputs, [folder for folder in (args.draw, args.chips) if folder])
+    alone = len(sources) == 1  # one named input that is bad ends the command
+    if sources[0].problem and (alone or args.strict):
+        raise InputError(sources[0].problem)
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
     detector = Detector(model, args.min_face, args.thresholds, last_stage=args.last_stage, compat=args.compat)
-    if len(paths) == 1:
-        args.strict = True  # one named input that is bad ends the command
-    output = _Output(args, paths)
-    failed = 0
-    for path in tqdm(paths, desc="detect", unit="image", disable=args.quiet or len(paths) == 1):
-        try:
-            image = images.read(path, exif=not args.no_exif)
-        except InputError as error:
-            if args.strict:
-                raise
-            output.add_error(path, str(error))
-            failed += 1
-            continue
-        stages = detector.stages(image)
-        faces = _select(stages[detector.kinds[-1]].detections(), image.shape, args)
-        output.add(path, image, faces, stages)
-    output.finish()
-    return 2 if failed else 0
+    landmarks = model.nets[detector.kinds[-1]].spec.landmarks
+    with ExitStack() as stack:
+        outputs = Outputs(_open_outputs(args, sources, landmarks, stack))
+        stopped = stack.enter_context(ctrl_c_noted()) if any(source.kind == "camera" for source in sources) else None
+        for found in _progress(args, sources, detector):
+            if found.frame.problem and (args.strict or (alone and not found.frame.index)):
+                raise InputError(found.frame.problem)
+            outputs.add(found)
+            if stopped and stopped.is_set():
+                break
+        outputs.finish()
+    log.info("%d faces in %d of %d inputs", outputs.faces, len(sources) - len(outputs.problems), len(sources))
+    for problem in outputs.problems:
+        log.error("%s", problem)
+    if stopped and stopped.is_set():
+        raise KeyboardInterrupt
+    return 2 if outputs.problems else 0
 
 
-def find_images(inputs: Iterable[str]) -> Iterator[str]:
-    """Yield the image files that the arguments mean: files as named, folders recursively and sorted, globs sorted.
+def _progress(args: argparse.Namespace, sources: Sequence[Source], detector: Any) -> Iterator[Found]:
+    """Read, detect and select under a progress bar."""
+    total = None if args.quiet else count_frames(sources, args.every, args.max_frames)
+    frames = read_frames(sources, not args.no_exif, args.every, args.max_frames)
+    found = detect_frames(detector, frames, args.max_size, with_stages=bool(args.stages))
+    hidden = args.quiet or total == 1
+    for one in tqdm(found, total=total, desc="detect", unit="image", disable=hidden, delay=0.5):
+        yield _select(one, args)
 
-    Raises
+
+@contextmanager
+def ctrl_c_noted() -> Iterator[threading.Event]:
+    """Let Ctrl-C set an event, so that the frame at hand is finished; a second one interrupts."""
+    noted = threading.Event()
+
+    def note(*_: Any) -> None:
+        if noted.is_set():
+            raise KeyboardInterrupt
+        noted.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_outputs(args: argparse.Namespace) -> None:
+    """Refuse, before the work, files and folders that cannot be written, and a chip's margin that leaves nothing."""
+    for path in filter(None, (getattr(args, name) for name in FILES)):
+        output_file(path)
+    for path in filter(None, (getattr(args, name) for name in FOLDERS)):
+        output_dir(path)
+    if args.chip_margin is not None and not -0.5 < args.chip_margin <= 10:
+        raise InputError(f"--chip-margin: expected more than -.5 and at most 10, got {args.chip_margin:g}")
+
+
+def _open_outputs(
+    args: argparse.Namespace, sources: Sequence[Source], landmarks: bool, stack: ExitStack
+) -> list[Output]:
+    """Return what the options ask for; files take their place when the stack closes without an error."""
+    outputs: list[Output] = []
+    if args.json:
+        outputs.append(JsonOutput(stack.enter_context(replacing_text(args.json)), faces_entry))
+    if args.stages:
+        outputs.append(JsonOutput(stack.enter_context(replacing_text(args.stages)), stages_entry))
+    if args.csv:
+        videos = any(source.kind != "image" for source in sources)
+        outputs.append(CsvOutput(stack.enter_context(replacing_text(args.csv)), landmarks, videos))
+    if args.fddb:
+        outputs.append(FddbOutput(stack.enter_context(replacing_text(args.fddb)), sources))
+    if args.wider:
+        outputs.append(WiderOutput(args.wider, sources))
+    if args.draw:
+        outputs.append(stack.enter_context(DrawOutput(args.draw, sources, args.every)))
+    if args.chips:
+        outputs.append(ChipsOutput(args.chips, sources, args.chip_size, args.chip_margin))
+    return outputs or [JsonOutput(stack.enter_context(stdout_file()), faces_entry)]
+
+
+def detect_frames(
+    detector: Any, frames: Iterable[Frame], max_size: Optional[int] = None, with_stages: bool = False
+) -> Iterator[Found]:
+    """Run a detector over frames, one at a time.
+
+    Parameters
+    ----------
+    detector : gluon_mtcnn.core.detector.Detector
+    frames : iterable of Frame
+        Those without an image pass as they are.
+    max_size : int, optional
+        Longer side to which larger images are shrunk first; boxes and points are those in the image as it came.
+    with_stages : bool
+        Also give what every net left.
+
+    Yields
     ------
-    InputError
-        An argument means nothing, or a folder holds no image.
+    Found
     """
-    for name in inputs:
-        if os.path.isdir(name):
-            found = sorted(str(p) for p in Path(name).rglob("*") if p.suffix.lower() in images.IMAGE_SUFFIXES)
-            if not found:
-                raise InputError(f"{name}: the folder holds no image ({', '.join(images.IMAGE_SUFFIXES)})")
-        elif os.path.exists(name):
-            found = [name]
-        else:
-            found = sorted(glob.glob(name, recursive=True))
-            if not found:
-                raise InputError(f"{name}: no such file or folder")
-        yield from found
+    for frame in frames:
+        if frame.image is None:
+            yield Found(frame, Detections.empty())
+            continue
+        image = shrink(frame.image, max_size)
+        stages = detector.stages(image) if with_stages else None
+        faces = stages[detector.kinds[-1]].detections() if stages else detector.detect(image)
+        x, y = frame.image.shape[1] / image.shape[1], frame.image.shape[0] / image.shape[0]
+        if image.shape != frame.image.shape:
+            faces, stages = enlarge(faces, x, y), stages and _enlarge_stages(stages, x, y)
+        yield Found(frame, faces, stages)
 
 
-def _select(faces: Detections, shape: tuple[int, ...], args: argparse.Namespace) -> Detections:
-    faces = faces[faces.scores >= args.min_score]
+def shrink(image: np.ndarray, max_size: Optional[int]) -> np.ndarray:
+    """Return an image (h, w, 3) with a longer side of at most `max_size` pixels."""
+    longer = max(image.shape[:2])
+    if max_size is None or longer <= max_size:
+        return image
+    height, width = (max(1, round(side * max_size / longer)) for side in image.shape[:2])
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def enlarge(faces: Detections, x: float, y: float) -> Detections:
+    """Return the faces as they lie in an image x times as wide and y times as high."""
+    points = None if faces.landmarks is None else faces.landmarks * np.array([x, y], np.float32)
+    return Detections(rescale(faces.boxes, x, y), faces.scores, points)
+
+
+def _enlarge_stages(stages: dict[str, Any], x: float, y: float) -> dict[str, Any]:
+    def larger(rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([rescale(rows[:, :4], x, y), rows[:, 4:]], axis=1)
+
+    return {net: type(stage)(larger(stage.before), larger(stage.after)) for net, stage in stages.items()}
+
+
+def _select(found: Found, args: argparse.Namespace) -> Found:
+    """Return a frame with the faces that the options ask for."""
+    faces = found.faces[found.faces.scores >= args.min_score]
     if args.largest and len(faces):
         faces = faces[[int(np.argmax(area(faces.boxes)))]]
     if args.top_k:
         faces = faces[: args.top_k]
-    if args.clip:
-        faces = Detections(clip(faces.boxes, *shape[:2]), faces.scores, faces.landmarks)
-    return faces
-
-
-def faces_as_json(faces: Detections) -> list[dict[str, Any]]:
-    """Return detections as plain values: one dict a face with box, score and, if the model has them, landmarks."""
-    entries = []
-    for i in range(len(faces)):
-        entry: dict[str, Any] = {"box": faces.boxes[i].tolist(), "score": float(faces.scores[i])}
-        if faces.landmarks is not None:
-            entry["landmarks"] = faces.landmarks[i].tolist()
-        entries.append(entry)
-    return entries
-
-
-class _Output:
-    """Collects what the options ask for and writes it, files last and whole."""
-
-    def __init__(self, args: argparse.Namespace, paths: list[str]) -> None:
-        self._args = args
-        self._faces: dict[str, Any] = {}
-        self._rows: list[list] = []
-        self._stages: dict[str, Any] = {}
-        self._errors: list[str] = []
-        self._root = _common_folder(paths)
-
-    def add(self, path: str, image: np.ndarray, faces: Detections, stages: dict[str, Any]) -> None:
-        self._faces[path] = {"faces": faces_as_json(faces)}
-        points = np.zeros((len(faces), 0)) if faces.landmarks is None else faces.landmarks.reshape(-1, 10)
-        self._rows += [
-            [path, *box, score, *point]
-            for box, score, point in zip(faces.boxes.tolist(), faces.scores.tolist(), points.tolist())
-        ]
-        if self._args.stages:
-            self._stages[path] = {
-                kind: {"boxes": stage.before.tolist(), "boxes_c": stage.after.tolist()}
-                for kind, stage in stages.items()
-            }
-        if self._args.draw:
-            self._draw(path, image, faces)
-
-    def add_error(self, path: str, message: str) -> None:
-        self._faces[path] = {"error": message}
-        if self._args.stages:
-            self._stages[path] = {"error": message}
-        self._errors.append(message)
-
-    def _draw(self, path: str, image: np.ndarray, faces: Detections) -> None:
-        target = Path(self._args.draw) / os.path.relpath(path, self._root)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not cv2.imwrite(str(target), draw_detections(image, faces)):
-            raise InputError(f"{target}: the picture could not be written")
-
-    def finish(self) -> None:
-        args = self._args
-        if args.json:
-            write_json(args.json, self._faces)
-        if args.stages:
-            write_json(args.stages, self._stages)
-        if args.csv:
-            self._write_csv(args.csv)
-        if not (args.json or args.stages or args.csv or args.draw):
-            print(json.dumps(self._faces, indent=2))
-        count = sum(len(entry.get("faces", ())) for entry in self._faces.values())
-        log.info("%d faces in %d pictures", count, len(self._faces) - len(self._errors))
-        for message in self._errors:
-            log.error("%s", message)
-
-    def _write_csv(self, path: str) -> None:
-        points = [f"{name}_{axis}" for name in POINT_NAMES for axis in "xy"]
-        header = ["path", "x1", "y1", "x2", "y2", "score"]
-        with replacing(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(header + (points if self._rows and len(self._rows[0]) > len(header) else []))
-            writer.writerows(self._rows)
-
-
-def _common_folder(paths: list[str]) -> Optional[str]:
-    """Return the deepest folder that holds all pictures, so that drawn ones keep their places below it."""
-    return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in paths])
+    if args.clip and found.frame.image is not None:
+        faces = Detections(clip(faces.boxes, *found.frame.image.shape[:2]), faces.scores, faces.landmarks)
+    return Found(found.frame, faces, found.stages)

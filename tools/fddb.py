@@ -24,11 +24,13 @@ from gluon_mtcnn.tools.detections import detect_photos, existing_photos
 from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
 from gluon_mtcnn.tools.fddb_ap import average_precision
 from gluon_mtcnn.tools.fddb_files import (
+    SEANLINX_ROW,
     find_images,
     image_sizes,
     read_detections,
     read_folds,
     read_sizes,
+    rectangles,
     write_detections,
 )
 from gluon_mtcnn.tools.fddb_match import FALLBACK_SIZE, Roc, evaluate
@@ -38,7 +40,6 @@ from gluon_mtcnn.tools.roc_curves import Curve, Method, tpr_table
 log = logging.getLogger(__name__)
 
 Sizes = Mapping[str, tuple[int, int]]
-SEANLINX_ROW = "%.2f %.2f %.2f %.2f %.5f"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -193,6 +194,4 @@ def _detect(args: argparse.Namespace, names: Sequence[str], photos: Mapping[str,
     detector, _ = open_detector(args)
     found = detect_photos(detector, photos, args.quiet)
     rows = {name: np.zeros((0, 5)) for name in names}
-    for name, boxes in found.items():
-        rows[name] = np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2], boxes[:, 4:]], axis=1)
-    return rows
+    return {**rows, **{name: rectangles(boxes) for name, boxes in found.items()}}

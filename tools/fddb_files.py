@@ -15,11 +15,12 @@ import logging
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.files import PathLike, replacing_text
 from gluon_mtcnn.core.image import IMAGE_SUFFIXES
 from gluon_mtcnn.tools.fddb_regions import ELLIPSE_COLUMNS
 from gluon_mtcnn.tools.text_file import TextFile, numbers, whole_number
@@ -27,6 +28,7 @@ from gluon_mtcnn.tools.text_file import TextFile, numbers, whole_number
 log = logging.getLogger(__name__)
 
 RECTANGLE_COLUMNS = 5
+SEANLINX_ROW = "%.2f %.2f %.2f %.2f %.5f"  # how Seanlinx/mtcnn writes a rectangle and its score
 ELLIPSE_NAMES = "major_radius minor_radius angle center_x center_y"
 DETECTION_NAMES = {RECTANGLE_COLUMNS: "left top width height score", ELLIPSE_COLUMNS: ELLIPSE_NAMES + " score"}
 MAX_COORDINATE = 1e6  # pixels: far beyond any photo, and safe in OpenCV's 16.16 fixed point
@@ -180,24 +182,37 @@ def _warn_of_negative_sizes(detections: Mapping[str, np.ndarray], path: PathLike
         )
 
 
+def rectangles(rows: np.ndarray) -> np.ndarray:
+    """Return ``x1 y1 x2 y2 score`` (n, 5) as ``left top width height score``, width = x2 - x1 as Seanlinx writes it."""
+    return np.concatenate([rows[:, :2], rows[:, 2:4] - rows[:, :2], rows[:, 4:]], axis=1)
+
+
 def write_detections(
     path: PathLike, names: Iterable[str], detections: Mapping[str, np.ndarray], row_format: str = ""
 ) -> None:
-    """Write detections in FDDB's layout, images in the given order, atomically.
+    """Write detections in FDDB's layout, images in the given order, atomically; arguments as of `write_entry`."""
+    with replacing_text(path) as file:
+        for name in names:
+            write_entry(file, name, detections[name], row_format)
+
+
+def write_entry(file: TextIO, name: str, detections: np.ndarray, row_format: str = "") -> None:
+    """Write one image's detections in FDDB's layout.
 
     Parameters
     ----------
+    file : text file
+    name : str
+    detections : (n, 5) or (n, 6)
     row_format : str
         %-format of a row. Default: digits that read back as the same numbers.
     """
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="\n") as file:
-        for name in names:
-            rows = detections[name].tolist()
-            file.write(f"{name}\n{len(rows)}\n")
-            if row_format:
-                file.writelines(row_format % tuple(row) + "\n" for row in rows)
-            else:
-                file.writelines(" ".join(map(_shortest, row)) + "\n" for row in rows)
+    rows = detections.tolist()
+    file.write(f"{name}\n{len(rows)}\n")
+    if row_format:
+        file.writelines(row_format % tuple(row) + "\n" for row in rows)
+    else:
+        file.writelines(" ".join(map(_shortest, row)) + "\n" for row in rows)
 
 
 def _shortest(value: float) -> str:

@@ -105,3 +105,17 @@ def output_dir(path: str) -> Path:
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise InputError(f"{path}: expected a folder to write to, but {there} is not one")
     return Path(path)
+
+
+def output_file(path: str) -> Path:
+    """Return the path of a file to write; checked before long work, not after it.
+
+    Raises
+    ------
+    InputError
+        It is a folder, or its own folder cannot be written to; see `output_dir`.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path}: expected a file to write, but it is a folder")
+    output_dir(str(Path(path).parent))
+    return Path(path)

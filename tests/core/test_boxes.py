@@ -32,6 +32,14 @@ def test_iou_counts_pixels(a, b):
     assert inside == pytest.approx((mask_a & mask_b).sum() / mask_b.sum(), abs=1e-6)
 
 
+def test_rescaled_boxes_cover_the_same_part_of_the_image():
+    # Pixels 2..3 and 4..7 of an image made 10 times as wide and half as high: 20..39 and 2..3.
+    np.testing.assert_array_equal(ops.rescale(np.array([[2, 4, 3, 7]]), 10, 0.5), [[20, 2, 39, 3]])
+    boxes = np.array([[0.25, -3, 7.5, 11]])
+    np.testing.assert_allclose(ops.rescale(ops.rescale(boxes, 3, 5), 1 / 3, 1 / 5), boxes)
+    assert ops.rescale(np.zeros((0, 4)), 2, 2).shape == (0, 4)
+
+
 def test_containment_sees_a_small_face_in_a_large_crop():
     crop, face = np.array([[0, 0, 99, 99]]), np.array([[40, 40, 49, 49]])
     assert ops.iou(crop, face)[0, 0] == pytest.approx(0.01)

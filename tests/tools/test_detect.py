@@ -1,13 +1,22 @@
 import csv
 import json
+import os
+import re
+import signal
+import time
 
 import cv2
 import numpy as np
 import pytest
 
 from gluon_mtcnn.core.checkpoint import save_net
+from gluon_mtcnn.core.detector import Stage
 from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.types import Detections
+from gluon_mtcnn.tools import fddb_files, wider_files
 from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.detect import ctrl_c_noted, detect_frames, shrink
+from gluon_mtcnn.tools.media import Frame, Source
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +118,206 @@ def test_a_bad_input_is_one_line_and_code_2(model, tmp_path, capsys, make, messa
 def test_a_glob(model, photos, capsys):
     assert main(["detect", str(photos / "*.png"), "--model", str(model)]) == 0
     assert list(json.loads(capsys.readouterr().out)) == [str(photos / "a b.png")]
+
+
+def test_a_video_with_every_output(model, tmp_path):
+    path = tmp_path / "in" / "v.avi"
+    path.parent.mkdir()
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 60))
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        writer.write(rng.integers(0, 256, (60, 80, 3), np.uint8))
+    writer.release()
+    out = tmp_path / "out"
+    argv = ["detect", path.parent, "--model", model, "--quiet", "--every", 2, "--top-k", 3]
+    argv += ["--json", out / "f.json", "--csv", out / "f.csv", "--stages", out / "s.json", "--fddb", out / "f.txt"]
+    argv += ["--wider", out / "wider", "--draw", out / "drawn", "--chips", out / "chips"]
+    assert main([str(arg) for arg in argv]) == 0
+    video = json.loads((out / "f.json").read_text())[str(path)]
+    assert video["fps"] == 10
+    assert [frame["index"] for frame in video["frames"]] == [0, 2, 4]
+    assert all(len(frame["faces"]) == 3 for frame in video["frames"])
+    stages = json.loads((out / "s.json").read_text())[str(path)]["frames"]
+    assert [list(frame) for frame in stages] == [["index", "pnet", "rnet", "onet"]] * 3
+    with open(out / "f.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["frame"] for row in rows] == ["0"] * 3 + ["2"] * 3 + ["4"] * 3
+    assert list(fddb_files.read_detections(out / "f.txt")) == ["v.avi/000000", "v.avi/000002", "v.avi/000004"]
+    assert list(wider_files.read_official(out / "wider")) == ["v/000000", "v/000002", "v/000004"]
+    assert len(list((out / "chips" / "v.avi").glob("*.png"))) == 9
+    drawn = cv2.VideoCapture(str(out / "drawn" / "v.avi.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 3
+    assert drawn.get(cv2.CAP_PROP_FPS) == 5
+
+
+def test_a_video_that_breaks_off_keeps_what_was_done(model, tmp_path, caplog):
+    path = tmp_path / "v.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 60))
+    for i in range(20):
+        writer.write(np.full((60, 80, 3), 10 * i, np.uint8))
+    writer.release()
+    os.truncate(path, path.stat().st_size * 3 // 4)
+    argv = ["detect", str(path), "--model", str(model), "--quiet", "--draw", str(tmp_path / "drawn")]
+    argv += ["--thresholds", ".9,.9,.9"]
+    assert main([*argv, "--json", str(tmp_path / "f.json")]) == 2
+    video = json.loads((tmp_path / "f.json").read_text())[str(path)]
+    assert 0 < len(video["frames"]) < 20
+    assert "the video breaks off" in video["error"]
+    assert caplog.messages[-1] == video["error"]
+    drawn = cv2.VideoCapture(str(tmp_path / "drawn" / "v.avi.mp4"))
+    assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == len(video["frames"])
+    assert main([*argv, "--json", str(tmp_path / "strict.json"), "--strict"]) == 2
+    assert not (tmp_path / "strict.json").exists()
+
+
+def test_fddb_text_is_what_evaluate_writes_and_reads(model, photos, tmp_path):
+    detector = ["--model", str(model), "--thresholds", ".3,.3,.3", "--quiet"]
+    assert main(["detect", str(photos), "--fddb", str(tmp_path / "f.txt"), *detector]) == 0
+    folds = tmp_path / "folds"
+    folds.mkdir()
+    (folds / "FDDB-fold-01.txt").write_text("a b\nsub/c.d\n")
+    (folds / "FDDB-fold-01-ellipseList.txt").write_text("a b\n1\n9 7 0 20 20 1\nsub/c.d\n1\n9 7 0 30 30 1\n")
+    evaluate = ["evaluate", "fddb", "--folds", str(folds)]
+    assert main([*evaluate, "--images", str(photos), "--out", str(tmp_path / "own"), *detector]) == 0
+    assert (tmp_path / "own/detections.txt").read_bytes() == (tmp_path / "f.txt").read_bytes()
+    argv = [
+        *evaluate,
+        "--detections",
+        str(tmp_path / "f.txt"),
+        "--images",
+        str(photos),
+        "--out",
+        str(tmp_path / "read"),
+    ]
+    assert main(argv) == 0
+    assert (tmp_path / "read/DiscROC.txt").read_bytes() == (tmp_path / "own/DiscROC.txt").read_bytes()
+
+
+class SquareDetector:
+    """Finds one face: the white square."""
+
+    kinds = ("pnet",)
+
+    def detect(self, image):
+        y, x = np.nonzero(image[..., 0] > 127)
+        box = [x.min(), y.min(), x.max(), y.max()]
+        return Detections([box], [0.9], np.full((1, 5, 2), (x.min(), y.min())))
+
+    def stages(self, image):
+        rows = self.detect(image).as_array().astype(np.float64)
+        return {"pnet": Stage(rows, rows)}
+
+
+def test_max_size_gives_boxes_in_the_whole_picture():
+    image = np.zeros((200, 400, 3), np.uint8)
+    image[40:80, 120:200] = 255
+    frame = Frame(Source("a.png", "image", "a.png"), image)
+    (found,) = detect_frames(SquareDetector(), [frame], max_size=100)  # a quarter: the square is 30..49, 10..19
+    np.testing.assert_array_equal(found.faces.boxes, [[120, 40, 199, 79]])
+    np.testing.assert_array_equal(found.faces.landmarks[0, 0], [120, 40])
+    assert found.frame.image.shape == (200, 400, 3)
+    (found,) = detect_frames(SquareDetector(), [frame], max_size=100, with_stages=True)
+    np.testing.assert_array_equal(found.stages["pnet"].after[:, :4], [[120, 40, 199, 79]])
+    np.testing.assert_array_equal(found.stages["pnet"].before[:, 4], np.float32([0.9]))
+    assert shrink(image, 400) is image
+    assert shrink(image[:1], 100).shape == (1, 100, 3)
+    assert shrink(image[:, :1], 1).shape == (1, 1, 3)
+
+
+def write_odd_pictures(folder):
+    """Write pictures that decode, and others that do not; return the names of the latter."""
+    from PIL import Image
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (60, 80, 3), np.uint8)
+    cv2.imwrite(str(folder / "one pixel.png"), image[:1, :1])
+    cv2.imwrite(str(folder / "16 bit.png"), image.astype(np.uint16) * 257)
+    cv2.imwrite(str(folder / "rgba.png"), np.dstack([image, image[..., 0]]))
+    cv2.imwrite(str(folder / "grey.png"), image[..., 0])
+    cv2.imwrite(str(folder / "wide.png"), np.tile(image[:50], (1, 250, 1)))
+    Image.fromarray(image).convert("CMYK").save(folder / "cmyk.jpg")
+    Image.fromarray(image).save(folder / "moves.gif", save_all=True, append_images=[Image.fromarray(image[::-1])])
+    (folder / "a folder.jpg").mkdir()
+    jpg, png = (cv2.imencode(suffix, image)[1].tobytes() for suffix in (".jpg", ".png"))
+    bad = {"cut.jpg": jpg[:400], "cut.png": png[:-20], "text.jpg": b"hello", "empty.png": b"", "text.mp4": b"hello"}
+    for name, content in bad.items():
+        (folder / name).write_bytes(content)
+    return list(bad)
+
+
+def test_odd_pictures_are_read_or_listed(model, tmp_path, caplog, capfd):
+    bad = write_odd_pictures(tmp_path / "in")
+    argv = ["detect", tmp_path / "in", "--model", model, "--thresholds", ".9,.9,.9", "--quiet"]
+    argv += ["--json", tmp_path / "f.json"]
+    assert main([str(arg) for arg in [*argv, "--draw", tmp_path / "drawn", "--chips", tmp_path / "chips"]]) == 2
+    found = json.loads((tmp_path / "f.json").read_text())
+    assert len(found) == 12
+    errors = {os.path.basename(path): entry["error"] for path, entry in found.items() if "error" in entry}
+    assert sorted(errors) == sorted(bad)
+    assert len(found[str(tmp_path / "in" / "moves.gif")]["frames"]) == 2
+    assert found[str(tmp_path / "in" / "one pixel.png")] == {"faces": []}
+    assert found[str(tmp_path / "in" / "wide.png")] == {"faces": []}
+    assert caplog.messages[-len(bad) :] == list(errors.values())  # at the end, one line each
+    assert capfd.readouterr().err == ""  # nothing by a decoder
+
+
+@pytest.mark.parametrize("name", ["cut.jpg", "cut.png", "text.jpg", "empty.png", "text.mp4", "a folder.jpg", "98"])
+def test_one_bad_input_is_one_line(model, tmp_path, capfd, monkeypatch, name):
+    write_odd_pictures(tmp_path / "in")
+    monkeypatch.chdir(tmp_path / "in")
+    assert main(["detect", name, "--model", str(model)]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith(f"{name}: ")
+
+
+def test_bad_arguments_among_good_ones_do_not_stop_the_rest(model, photos, capsys, caplog):
+    argv = ["detect", "none.jpg", str(photos / "a b.png"), "--model", str(model), "--quiet"]
+    assert main(argv) == 2
+    out = capsys.readouterr().out
+    assert json.loads(out)["none.jpg"] == {"error": "none.jpg: no such file or folder"}
+    assert json.loads(out)[str(photos / "a b.png")]["faces"]
+    assert caplog.messages[-1] == "none.jpg: no such file or folder"
+    assert main([*argv, "--strict"]) == 2
+    assert capsys.readouterr() == ("", "none.jpg: no such file or folder\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--json", "."], r"\.: expected a file to write, but it is a folder"),
+        (["--draw", "file"], "file: expected a folder to write to, but file is not one"),
+        (["--fddb", "file/x.txt"], "file: expected a folder to write to"),
+        (["--draw", "in"], "--draw: in/a.png is an input: give another folder"),
+        (["in/a.jpg", "--fddb", "f.txt"], "--fddb: two of the inputs would both be called a"),
+        (["--chips", "c", "--chip-margin", "-.5"], "--chip-margin: expected more than -.5"),
+    ],
+)
+def test_outputs_that_cannot_be_are_refused_before_the_work(model, tmp_path, capsys, monkeypatch, options, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "in").mkdir()
+    for name in ("a.png", "a.jpg"):
+        cv2.imwrite(f"in/{name}", np.zeros((60, 80, 3), np.uint8))
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["detect", "in/a.png", *options, "--model", str(model), "--quiet"]) == 2
+    assert re.search(message, capsys.readouterr().err)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_ctrl_c_is_noted_once():
+    def twice():
+        with ctrl_c_noted() as noted:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert noted.wait(5)
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        twice()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_no_model(photos, tmp_path, capsys):

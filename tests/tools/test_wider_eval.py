@@ -10,6 +10,8 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
 from gluon_mtcnn.tools import wider_eval
 from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.detection_outputs import Found, WiderOutput
+from gluon_mtcnn.tools.media import Frame, Source
 from gluon_mtcnn.tools.options import add_common
 from gluon_mtcnn.tools.wider_eval import align, evaluate_wider, normalise_scores
 from gluon_mtcnn.tools.wider_files import SETTINGS, GroundTruth, read_ground_truth, read_image_list
@@ -71,6 +73,28 @@ def test_golden_ap(shared):
     for setting in SETTINGS:
         assert results[setting].faces == golden[setting]["faces"]
         assert results[setting].ap == pytest.approx(golden[setting]["AP"], abs=1e-9)
+
+
+def test_what_detect_writes_is_read_back(tmp_path):
+    truth = write_tiny_truth(tmp_path / "truth")
+    found = {
+        "e/a.jpg": Detections([[10, 10, 30.25, 30], [55, 12, 73, 31]], [0.875, 0.5]),
+        "e/b.jpg": Detections.empty(),
+    }
+    sources = {name: Source(str(tmp_path / "WIDER_val" / name), "image", f"WIDER_val/{name}") for name in found}
+    output = WiderOutput(str(tmp_path / "result"), list(sources.values()))
+    for name, faces in found.items():
+        output.add(Found(Frame(sources[name], np.zeros((1, 1, 3), np.uint8)), faces))
+    assert (tmp_path / "result/e/a.txt").read_text() == "e/a.jpg\n2\n10 10 20.25 20 0.875\n55 12 18 19 0.5\n"
+    as_json = write_detections(tmp_path / "d.json", {name: faces.as_array().tolist() for name, faces in found.items()})
+    for out, detections in (("from_text", tmp_path / "result"), ("from_json", as_json)):
+        argv = ["--ground-truth", truth, "--detections", detections, "--out", tmp_path / out]
+        assert wider_eval.run(parse(argv)) == 0
+    results = [json.loads((tmp_path / out / "wider.json").read_text()) for out in ("from_text", "from_json")]
+    assert results[0]["hard"]["AP"] == results[1]["hard"]["AP"] > 0
+    same = Source(str(tmp_path / "other/e/a.png"), "image", "other/e/a.png")
+    with pytest.raises(InputError, match="--wider: two of the inputs would both be called e/a"):
+        WiderOutput("x", [*sources.values(), same])
 
 
 def test_scores_are_stretched():
