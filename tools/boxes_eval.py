@@ -114,7 +114,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--images", metavar="DIR", help="folder that the annotated paths start from")
     source.add_argument("--detections", metavar="FILE", help="evaluate these (JSON) instead of detecting")
     parser.add_argument(
-        "--missing-as-empty", action="store_true", help="nothing found where entry or photo are missing"
+        "--missing-as-empty",
+        action="store_true",
+        help="nothing found where entry or photo are missing, or the photo is bad",
     )
     parser.add_argument(
         "--ignore",
@@ -169,7 +171,7 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
         if detector is None:
             detector, own_threshold = open_detector(args)
             threshold = own_threshold if threshold is None else threshold
-        found = detect_photos(detector, photos, args.quiet)
+        found = detect_photos(detector, photos, args.quiet, args.missing_as_empty)
     else:
         found = _read_listed(args.detections, annotations, args.missing_as_empty)
     summary, curve = evaluate_boxes(annotations, found, threshold, args.min_face_px)

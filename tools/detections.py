@@ -7,6 +7,7 @@ of score. In a file it is ``{"event/name.jpg": [[x1, y1, x2, y2, score], ...]}``
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,12 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike, replacing
 from gluon_mtcnn.core.types import Detections
 
+log = logging.getLogger(__name__)
 LARGEST = 1e9  # of a coordinate or a score: beyond, areas and score ranges lose their digits
 
 
 def iterate_photos(
-    detector: Any, photos: Mapping[str, PathLike], quiet: bool = False
+    detector: Any, photos: Mapping[str, PathLike], quiet: bool = False, bad_as_empty: bool = False
 ) -> Iterator[tuple[str, Detections]]:
     """Run a detector over photos, one at a time, with a progress bar.
 
@@ -34,6 +36,8 @@ def iterate_photos(
         Read without EXIF rotation, as data sets are annotated.
     quiet : bool
         No progress bar.
+    bad_as_empty : bool
+        A photo that does not decode has no faces; the log names it.
 
     Yields
     ------
@@ -42,15 +46,28 @@ def iterate_photos(
     Raises
     ------
     InputError
-        A photo is missing or does not decode.
+        A photo is missing or does not decode, unless `bad_as_empty`; or none of them does.
     """
+    bad = []
     for name, path in tqdm(photos.items(), desc="detect", unit="photo", disable=quiet):
-        yield name, detector.detect(image.read(path))
+        try:
+            found = detector.detect(image.read(path))
+        except InputError as error:
+            bad.append(str(error))
+            if not bad_as_empty or len(bad) == len(photos):
+                raise
+            found = Detections.empty(landmarks=True)
+        yield name, found
+    for message in bad:
+        log.warning("%s: counted as a photo without detections", message)
 
 
-def detect_photos(detector: Any, photos: Mapping[str, PathLike], quiet: bool = False) -> dict[str, np.ndarray]:
+def detect_photos(
+    detector: Any, photos: Mapping[str, PathLike], quiet: bool = False, bad_as_empty: bool = False
+) -> dict[str, np.ndarray]:
     """Return the detections of every photo by name, each (n, 5) float64; arguments as of `iterate_photos`."""
-    return {name: found.as_array().astype(np.float64) for name, found in iterate_photos(detector, photos, quiet)}
+    each = iterate_photos(detector, photos, quiet, bad_as_empty)
+    return {name: found.as_array().astype(np.float64) for name, found in each}
 
 
 def existing_photos(photos: Mapping[str, PathLike], missing_as_empty: bool = False) -> dict[str, PathLike]:

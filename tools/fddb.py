@@ -185,13 +185,13 @@ def _find_sizes(args: argparse.Namespace, names: Sequence[str], photos: Mapping[
             raise InputError(f"{args.image_sizes}: expected the size of every image, {missing[0]} has none")
         return sizes
     if photos:
-        return {**dict.fromkeys(names, FALLBACK_SIZE), **image_sizes(photos)}
+        return {**dict.fromkeys(names, FALLBACK_SIZE), **image_sizes(photos, args.missing_as_empty)}
     return None
 
 
 def _detect(args: argparse.Namespace, names: Sequence[str], photos: Mapping[str, PathLike]) -> dict[str, np.ndarray]:
     """Return ``x y w h score`` of every image, w = x2 - x1 as Seanlinx writes it and the official program reads it."""
     detector, _ = open_detector(args)
-    found = detect_photos(detector, photos, args.quiet)
+    found = detect_photos(detector, photos, args.quiet, args.missing_as_empty)
     rows = {name: np.zeros((0, 5)) for name in names}
     return {**rows, **{name: rectangles(boxes) for name, boxes in found.items()}}

@@ -240,13 +240,13 @@ def read_sizes(path: PathLike) -> dict[str, tuple[int, int]]:
     return sizes
 
 
-def image_sizes(paths: Mapping[str, PathLike]) -> dict[str, tuple[int, int]]:
+def image_sizes(paths: Mapping[str, PathLike], skip_bad: bool = False) -> dict[str, tuple[int, int]]:
     """Return (width, height) of image files by name, from their headers: no pixel is decoded, no EXIF turn applied.
 
     Raises
     ------
     InputError
-        A file that is not an image.
+        A file that is not an image, unless `skip_bad` leaves it out.
     """
     from PIL import Image
 
@@ -256,7 +256,8 @@ def image_sizes(paths: Mapping[str, PathLike]) -> dict[str, tuple[int, int]]:
             with Image.open(path) as image:
                 sizes[name] = image.size
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise InputError(f"{path}: expected an image: {error}") from None
+            if not skip_bad:
+                raise InputError(f"{path}: expected an image: {error}") from None
     return sizes
 
 

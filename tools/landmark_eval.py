@@ -70,14 +70,14 @@ def detect_errors(
     Raises
     ------
     InputError
-        A photo is missing, unless `missing_as_empty` counts its faces as misses, or is bad; see also `photo_errors`.
+        A photo is missing or bad, unless `missing_as_empty` counts its faces as misses; see also `photo_errors`.
     """
     by_image: dict[str, list[Annotation]] = {}
     for photo in annotations:
         by_image.setdefault(photo.image, []).append(photo)
     present = existing_photos({image: image for image in by_image}, missing_as_empty)
     errors = [np.full(len(photo.boxes), np.nan) for image in by_image.keys() - present for photo in by_image[image]]
-    for image, found in iterate_photos(detector, present, quiet):
+    for image, found in iterate_photos(detector, present, quiet, missing_as_empty):
         errors += [photo_errors(photo, found) for photo in by_image[image]]
     return np.concatenate([np.zeros(0), *errors])
 
@@ -123,7 +123,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``evaluate landmarks``."""
     parser.add_argument("--landmark-images", required=True, metavar="DIR", help="folder that listed paths start from")
     parser.add_argument("--landmark-annotations", required=True, metavar="FILE", help="list of CNN_FacePoint or CelebA")
-    parser.add_argument("--missing-as-empty", action="store_true", help="a photo that is not there counts as a miss")
+    parser.add_argument(
+        "--missing-as-empty", action="store_true", help="a photo that is not there, or does not decode, is a miss"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     add_detector_options(parser, ",".join(map(str, THRESHOLDS)), "detector")
 

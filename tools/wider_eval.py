@@ -141,7 +141,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument("--images", metavar="DIR", help="WIDER_val: find the faces in its photos")
     parser.add_argument("--image-list", metavar="FILE", help="photos to evaluate: names, or a *_bbx_gt.txt")
     parser.add_argument(
-        "--missing-as-empty", action="store_true", help="nothing found where entry or photo are missing"
+        "--missing-as-empty",
+        action="store_true",
+        help="nothing found where entry or photo are missing, or the photo is bad",
     )
     parser.add_argument(
         "--operating-point",
@@ -178,7 +180,7 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
         if detector is None:
             detector, own_threshold = open_detector(args)
             threshold = own_threshold if threshold is None else threshold
-        found = detect_photos(detector, photos, args.quiet)
+        found = detect_photos(detector, photos, args.quiet, args.missing_as_empty)
     else:
         found = _read(args.detections)
     rows = align(truth, found, args.images or args.detections, args.missing_as_empty)

@@ -123,8 +123,13 @@ def test_command(data, capsys):
 
 
 def test_missing_photos_and_entries(data):
-    (data / "b.png").unlink()
     argv = ["--annotations", data / "faces.csv", "--images", data, "--out", data / "out", "--quiet"]
+    (data / "b.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"b\.png: expected an image"):
+        boxes_eval.run(parse(argv), Corner())
+    assert boxes_eval.run(parse([*argv, "--missing-as-empty"]), Corner()) == 0
+    assert json.loads((data / "out" / "boxes.json").read_text())["AP"] == 0.5
+    (data / "b.png").unlink()
     with pytest.raises(InputError, match=r"b\.png: photo not found"):
         boxes_eval.run(parse(argv), Corner())
     assert boxes_eval.run(parse([*argv, "--missing-as-empty"]), Corner()) == 0

@@ -1,4 +1,5 @@
 import json
+import re
 
 import cv2
 import numpy as np
@@ -50,6 +51,18 @@ def test_broken_photo_is_named(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"bad\.jpg: expected an image"):
         detect_photos(MeanDetector(), {"bad": tmp_path / "bad.jpg"}, quiet=True)
+
+
+def test_broken_photo_is_empty_when_told_so(tmp_path, caplog):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    photos = {"bad": tmp_path / "bad.jpg", "good": write_photo(tmp_path / "1.png", 51)}
+    found = dict(iterate_photos(MeanDetector(), photos, quiet=True, bad_as_empty=True))
+    assert list(map(len, found.values())) == [0, 1]
+    assert found["bad"].landmarks.shape == (0, 5, 2)
+    assert len(caplog.messages) == 1
+    assert re.search(r"bad\.jpg: expected an image.*: counted as a photo without detections", caplog.messages[0])
+    with pytest.raises(InputError, match=r"bad\.jpg: expected an image"):  # all of them
+        detect_photos(MeanDetector(), {"bad": tmp_path / "bad.jpg"}, quiet=True, bad_as_empty=True)
 
 
 def test_existing_photos(tmp_path):

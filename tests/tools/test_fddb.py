@@ -547,6 +547,12 @@ def test_command_runs_a_detector(small_set, monkeypatch):
     written = (out / "detections.txt").read_text()
     assert written == "x/a\n0\nx/b\n1\n35.00 20.00 30.00 40.13 0.98765\nc\n0\n"
     assert (out / "DiscROC.txt").read_text() == "0.333333 0 0.98765\n0 0 1.79769e+308\n"
+    for content in (b"no image", cv2.imencode(".png", np.zeros((80, 100, 3), np.uint8))[1].tobytes()[:-20]):
+        (small_set / "photos" / "c.JPG").write_bytes(content)
+        assert run_command(small_set, "--images", str(small_set / "photos"), "--quiet") == 2
+        assert run_command(small_set, "--images", str(small_set / "photos"), "--quiet", "--missing-as-empty") == 0
+        assert (out / "detections.txt").read_text() == written
+        (out / "detections.txt").unlink()
     (small_set / "photos" / "c.JPG").unlink()
     assert run_command(small_set, "--images", str(small_set / "photos"), "--quiet") == 2
     assert run_command(small_set, "--images", str(small_set / "photos"), "--quiet", "--missing-as-empty") == 0

@@ -117,6 +117,11 @@ def test_missing_photo_is_an_error_or_a_miss(data):
         landmark_eval.run(parse(argv), Shifted())
     assert landmark_eval.run(parse([*argv, "--missing-as-empty"]), Shifted()) == 0
     assert json.loads((data / "out" / "landmarks.json").read_text())["missed"] == 1
+    (data / "images" / "black.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"black\.png: expected an image"):
+        landmark_eval.run(parse(argv), Shifted())
+    assert landmark_eval.run(parse([*argv, "--missing-as-empty"]), Shifted()) == 0
+    assert json.loads((data / "out" / "landmarks.json").read_text())["missed"] == 1
 
 
 def test_list_without_photos(data):
