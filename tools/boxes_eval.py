@@ -4,7 +4,7 @@ Example: gluon-mtcnn evaluate boxes --annotations faces.csv --images photos --mo
 
 A face is found by a box with IoU of at least .5; a second box on it is a false positive. Ignored faces count neither as
 found nor as false. AP is the area under the curve over all scores; recall and false positives are those above the
-model's own last threshold. Leaves boxes.json, precision_recall.png and detections.json in --out.
+model's own last threshold. Leaves boxes.json, precision_recall.png, detections.json and evaluation.json in --out.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gluon_mtcnn.prepare_data.own_csv import read_csv
 from gluon_mtcnn.prepare_data.wider import parse_ignore, read_wider
 from gluon_mtcnn.tools.detections import detect_photos, existing_photos, read_detections, write_detections
 from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.evaluation_origin import DEFAULT_IGNORE, Origin, write_origin
 from gluon_mtcnn.tools.matching import average_precision, match, operating_point, outcomes, precision_recall
 from gluon_mtcnn.tools.options import existing_dir, existing_file, finite_float, non_negative_int, output_dir
 from gluon_mtcnn.tools.pr_plot import Curve, plot_precision_recall
@@ -120,7 +121,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--ignore",
-        default="blur=2,occlusion=2,invalid=1",
+        default=DEFAULT_IGNORE,
         metavar="RULE",
         help="WIDER attributes from which a face is ignored, or none; default %(default)s",
     )
@@ -180,6 +181,7 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
     curve.label = ap
     plot_precision_recall(out / "precision_recall.png", [curve], f"{summary['photos']} photos, IoU ≥ .5")
     write_json(out / "boxes.json", summary)
+    write_origin(out, Origin(args.annotations, None, args.images, args.ignore, args.min_face_px))
     recall = "" if summary["recall"] is None else f"  recall {summary['recall']:.4f}"
     print(f"{ap}{recall}  false positives {summary['false_positives']}  faces {summary['faces']}")
     return 0

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Optional
 
 import numpy as np
 
+from gluon_mtcnn.core.boxes import sides
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.tools.boxes_eval import read_annotations
 from gluon_mtcnn.tools.detections import read_detections
+from gluon_mtcnn.tools.evaluation_origin import Origin, read_origin
+from gluon_mtcnn.tools.wider_files import read_ground_truth
 
 RESULTS = ("boxes.json", "wider.json", "landmarks.json", "stages.json")
 CURVES = ("DiscROC.txt", "ContROC.txt")
 MODEL_FILES = ("model.json", "history.csv", "summary.json")
 SKIPPED = ("checkpoints",)
-IGNORE = "blur=2,occlusion=2,invalid=1"  # as `evaluate boxes` has it by default
 
 
 @dataclass
@@ -105,35 +107,66 @@ def find_evaluated(
     ----------
     parts : RunParts
     folder : Path
-        With the evaluation's detections.json.
+        With the evaluation's detections.json, and evaluation.json, which says what it was made of.
     annotations, images : Path, optional
-        Where to look first; then among what the run holds. Annotations fit when they know all photos.
+        Where to look first; then where evaluation.json says; then among what the run holds. Annotations fit when they
+        know all photos.
 
     Raises
     ------
     InputError
-        detections.json, or the file given as `annotations`, is not what it should be.
+        detections.json, evaluation.json, or the file given as `annotations`, is not what it should be.
     """
     if not (folder / "detections.json").is_file():
         return None
-    detections = read_detections(folder / "detections.json")
-    given = [annotations] if annotations else []
-    for path in [*given, *parts.annotations]:
+    detections, origin = read_detections(folder / "detections.json"), read_origin(folder)
+    if not detections:
+        return None
+    for path, required in _annotation_files(parts, origin, annotations):
         try:
-            known = {photo.name: photo for photo in read_annotations(path, Path(), IGNORE)}
+            known = {photo.name: photo for photo in _read_faces(path, origin)}
         except InputError:
-            if path in given:
+            if required:
                 raise
-            continue  # a table of something else
-        if detections and set(detections) <= set(known):
-            root = _photo_root(next(iter(detections)), [path.parent, path.parent / "images", *parts.folders], images)
+            continue  # gone, or a table of something else
+        if set(detections) <= set(known):
+            given = [images] if images else [Path(origin.images)] if origin.images else []
+            near = [path.parent, path.parent / "images", *parts.folders]
+            root = _photo_root(next(iter(detections)), given, near)
             photos = [known[name] for name in detections]
             return Evaluated(folder, [replace(p, image=str(root / p.name)) for p in photos], detections)
     return None
 
 
-def _photo_root(name: str, folders: Iterable[Path], given: Optional[Path]) -> Path:
+def _annotation_files(parts: RunParts, origin: Origin, given: Optional[Path]) -> Iterator[tuple[Path, bool]]:
+    """Yield where an evaluation's faces may be annotated, the likeliest first, and whether that must be readable."""
+    if given:
+        yield given, True
+    for named in filter(None, (origin.annotations, origin.ground_truth)):
+        yield Path(named), False
+    for path in parts.annotations:
+        yield path, False
+
+
+def _read_faces(path: Path, origin: Origin) -> list[Annotation]:
+    """Read annotations with the faces ignored that the evaluation ignored; of a ground truth, those not in "hard"."""
+    if path.is_dir():
+        return _read_truth(path)
+    photos = read_annotations(path, Path(), origin.ignore)
+    return [replace(p, ignore=p.ignore | (np.minimum(*sides(p.boxes)) < origin.min_face_px)) for p in photos]
+
+
+def _read_truth(folder: Path) -> list[Annotation]:
+    """Return a ground truth's photos; boxes end one pixel late, as the evaluation matched them."""
+    truth = read_ground_truth(folder)
+    return [
+        Annotation("", faces, ~counted, name=f"{name}.jpg")
+        for name, faces, counted in zip(truth.names, truth.faces, truth.counted["hard"])
+    ]
+
+
+def _photo_root(name: str, given: Sequence[Path], folders: Iterable[Path]) -> Path:
     """Return the folder below which a photo is; the first one tried where it is nowhere."""
-    tried = [given, given / "images"] if given else []
+    tried = [place for folder in given for place in (folder, folder / "images")]
     tried += [*folders]
     return next((folder for folder in tried if (folder / name).is_file()), tried[0])

@@ -3,7 +3,7 @@
 Example: gluon-mtcnn evaluate wider --ground-truth ground_truth --detections detections.json --out result
          gluon-mtcnn evaluate wider --ground-truth ground_truth --images WIDER_val --model model --out result
 
-Leaves wider.json, precision_recall.png and detections.json in --out.
+Leaves wider.json, precision_recall.png, detections.json and evaluation.json in --out.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from gluon_mtcnn.core.files import write_json
 from gluon_mtcnn.prepare_data.wider import image_root
 from gluon_mtcnn.tools.detections import detect_photos, existing_photos, read_detections, write_detections
 from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.evaluation_origin import Origin, write_origin
 from gluon_mtcnn.tools.matching import average_precision, match, operating_point, outcomes, precision_recall
 from gluon_mtcnn.tools.options import existing_dir, existing_file, finite_float, output_dir
 from gluon_mtcnn.tools.pr_plot import Curve, plot_precision_recall
@@ -185,6 +186,8 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
         found = _read(args.detections)
     rows = align(truth, found, args.images or args.detections, args.missing_as_empty)
     write_results(out, truth, rows, evaluate_wider(truth, rows, threshold), args.wider)
+    images = str(image_root(args.images)) if args.images else None
+    write_origin(out, Origin(None, args.ground_truth, images))
     return 0
 
 

@@ -115,7 +115,8 @@ def test_command(data, capsys):
     assert capsys.readouterr().out == "AP 0.2500  recall 0.5000  false positives 1  faces 2\n"
     summary = json.loads((out / "boxes.json").read_text())
     assert (summary["AP"], summary["false_positives_per_photo"]) == (0.25, 0.5)
-    assert sorted(path.name for path in out.iterdir()) == ["boxes.json", "detections.json", "precision_recall.png"]
+    files = ["boxes.json", "detections.json", "evaluation.json", "precision_recall.png"]
+    assert sorted(path.name for path in out.iterdir()) == files
     # the detections that it leaves give the same result
     argv = ["evaluate", "boxes", "--annotations", data / "faces.csv", "--detections", out / "detections.json"]
     assert main([*map(str, argv), "--operating-point", "0.7", "--out", str(data / "again")]) == 0

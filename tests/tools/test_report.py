@@ -1,6 +1,7 @@
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,9 +14,11 @@ from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.tools import report_page as page
 from gluon_mtcnn.tools.cli import main
 from gluon_mtcnn.tools.contact_sheet import BOX_COLOR, GAP, TILE, class_sheets, contact_sheet, sample_tiles
+from gluon_mtcnn.tools.evaluation_origin import Origin, read_origin, write_origin
 from gluon_mtcnn.tools.run_parts import find_evaluated, find_parts
 from gluon_mtcnn.tools.stage_counts import FaceSet, at_proposals, stage_scores, sweep
 from gluon_mtcnn.tools.svg_chart import Axis, Line, line_chart, log_ticks, ticks
+from gluon_mtcnn.tools.wider_files import read_ground_truth
 from gluon_mtcnn.tools.worst_errors import draw_error, worst_false_positives, worst_misses
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
@@ -231,6 +234,58 @@ def test_parts_and_annotations_are_found(tmp_path):
     assert find_evaluated(parts, tmp_path / "x") is None
     with pytest.raises(InputError, match=r"table\.csv:1: expected the columns"):
         find_evaluated(parts, tmp_path / "eval", tmp_path / "x" / "table.csv")
+
+
+def test_faces_and_rule_are_those_that_the_evaluation_names(tmp_path):
+    image = cv2.imencode(".png", np.zeros((90, 120, 3), np.uint8))[1].tobytes()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(image)
+    faces = ["10 10 30 30 2 0 0 0 0 0", "60 10 40 50 1 0 0 0 0 0", "1 1 5 9 0 0 0 0 0 0"]
+    (tmp_path / "faces.txt").write_text("\n".join(["a.png", "3", *faces, ""]))
+    (tmp_path / "found.json").write_text('{"a.png": [[60, 10, 99, 59, 0.9]]}')
+    argv = ["--annotations", tmp_path / "faces.txt", "--detections", tmp_path / "found.json", "--ignore", "blur=1"]
+    argv += ["--min-face-px", 8, "--out", tmp_path / "run" / "eval"]
+    assert main(["evaluate", "boxes", *map(str, argv)]) == 0
+    parts = find_parts(tmp_path / "run")
+    evaluated = find_evaluated(parts, tmp_path / "run" / "eval")
+    assert evaluated.photos[0].ignore.tolist() == [True, True, True]
+    write_origin(tmp_path / "run" / "eval", Origin(str(tmp_path / "faces.txt"), images=str(tmp_path / "photos")))
+    evaluated = find_evaluated(parts, tmp_path / "run" / "eval")
+    assert evaluated.photos[0].ignore.tolist() == [True, False, False]  # the default rule, any size
+    assert cv2.imread(evaluated.photos[0].image).shape == (90, 120, 3)
+    (tmp_path / "faces.txt").unlink()
+    assert find_evaluated(parts, tmp_path / "run" / "eval") is None
+
+
+def test_faces_of_a_ground_truth(tmp_path, shared):
+    truth = read_ground_truth(shared / "wider" / "ground_truth")
+    number = next(i for i, masks in enumerate(truth.counted["hard"]) if masks.any() and not masks.all())
+    name = f"{truth.names[number]}.jpg"
+    (tmp_path / "found.json").write_text(json.dumps({name: [[0, 0, 9, 9, 0.5]]}))
+    (tmp_path / "list.txt").write_text(name)
+    argv = ["--ground-truth", shared / "wider" / "ground_truth", "--detections", tmp_path / "found.json"]
+    argv += ["--image-list", tmp_path / "list.txt", "--out", tmp_path / "run"]
+    assert main(["evaluate", "wider", *map(str, argv)]) == 0
+    (photo,) = find_evaluated(find_parts(tmp_path / "run"), tmp_path / "run").photos
+    assert photo.name == name
+    np.testing.assert_array_equal(photo.boxes, truth.faces[number])
+    np.testing.assert_array_equal(photo.ignore, ~truth.counted["hard"][number])
+
+
+def test_origin_is_read_as_written_wherever_the_run_is_moved(tmp_path):
+    origin = Origin(str(tmp_path / "run/data/faces.csv"), None, str(tmp_path / "run/photos"), "none", 12)
+    (tmp_path / "run" / "eval").mkdir(parents=True)
+    write_origin(tmp_path / "run" / "eval", origin)
+    (tmp_path / "run").rename(tmp_path / "moved")
+    read = read_origin(tmp_path / "moved" / "eval")
+    assert Path(read.annotations).resolve() == tmp_path / "moved/data/faces.csv"
+    assert Path(read.images).resolve() == tmp_path / "moved/photos"
+    assert (read.ground_truth, read.ignore, read.min_face_px) == (None, "none", 12)
+    assert read_origin(tmp_path) == Origin()
+    for text, said in (("[1]", "a JSON object of"), ('{"x": 1}', "a JSON object of"), ('{"ignore": 1}', "as text")):
+        (tmp_path / "evaluation.json").write_text(text)
+        with pytest.raises(InputError, match=rf"evaluation\.json: expected .*{said}"):
+            read_origin(tmp_path)
 
 
 # --- the command

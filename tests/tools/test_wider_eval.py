@@ -202,7 +202,9 @@ def test_command_on_json_and_on_its_own_text_files(tmp_path, capsys):
     assert result["hard"]["operating_point"]["recall"] == pytest.approx(1 / 3)
     assert (out / "precision_recall.png").read_bytes().startswith(PNG)
     assert json.loads((out / "detections.json").read_text()) == sets
-    assert sorted(p.name for p in out.iterdir()) == ["detections.json", "precision_recall.png", "wider.json"]
+    files = ["detections.json", "evaluation.json", "precision_recall.png", "wider.json"]
+    assert sorted(p.name for p in out.iterdir()) == files
+    assert json.loads((out / "evaluation.json").read_text())["ground_truth"] == "../truth"
     again = tmp_path / "again"
     assert main([*common, "--detections", str(official), "--out", str(again)]) == 0
     assert json.loads((again / "wider.json").read_text()) == result
