@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import runtime
+from gluon_mtcnn.core import cuda, runtime
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.runtime import mx
 
@@ -37,10 +37,10 @@ def test_a_gpu_on_the_cpu_build_is_one_sentence():
 
 
 class FakeDriver:
-    """Stands in for libcuda.so.1: the calls that core.runtime makes, with their C signatures."""
+    """Stands in for libcuda.so.1: the calls that core.cuda makes, with their C signatures."""
 
     def __init__(self, capability):
-        self._values = dict(zip((runtime.CUDA_MAJOR, runtime.CUDA_MINOR), capability))
+        self._values = dict(zip((cuda.CUDA_MAJOR, cuda.CUDA_MINOR), capability))
 
     def cuInit(self, flags):
         return 0
@@ -112,15 +112,7 @@ except InputError as error:
 """
 
 
-def has_driver():
-    try:
-        ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(has_driver(), reason="this machine has an NVIDIA driver")
+@pytest.mark.skipif(cuda.has_driver(), reason="this machine has an NVIDIA driver")
 def test_the_gpu_build_without_a_driver_is_one_sentence(checkout):
     result = run_python(GPU_BUILD, checkout)
     assert result.stdout.startswith("the GPU build of MXNet is installed but there is no NVIDIA driver (libcuda.so.1)")
@@ -134,9 +126,9 @@ def test_cuda_libraries_of_the_wheels_are_preloaded(tmp_path, monkeypatch):
     loaded = []
     monkeypatch.setattr(ctypes, "CDLL", lambda name, mode=0: loaded.append((name, mode)))
     monkeypatch.syspath_prepend(str(tmp_path))
-    assert runtime._preload_cuda() == []
+    assert cuda.preload() == []
     assert loaded[0] == (str(folder / "libcudart.so.11.0"), ctypes.RTLD_GLOBAL)
-    assert len(loaded) == len(runtime.CUDA_LIBRARIES)
+    assert len(loaded) == len(cuda.CUDA_LIBRARIES)
 
 
 def test_seeding_repeats_all_three_generators():
