@@ -36,6 +36,7 @@ COMMANDS = {
     "benchmark prepare": ("benchmark_prepare", "how fast samples are prepared, and in how much memory"),
     "benchmark load": ("benchmark_load", "how fast packs are read, and in how much memory"),
     "import": ("import_legacy", "foreign checkpoints -> a model folder"),
+    "doctor": ("doctor", "what this machine has to run on, and what to do about what is missing"),
 }
 
 
