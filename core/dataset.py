@@ -1,7 +1,7 @@
 """Packs -> batches: shuffled, stratified, augmented, sharded, and the same however often they are asked for.
 
 Every batch is a function of (seed, epoch, batch number). A run that resumes at batch k of epoch e asks for that batch
-and replays nothing; N workers together see in each step what one worker with N times the batch size sees.
+and replays nothing; N workers together see in each step what one worker alone would see.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class BatchLoader:
 
     An epoch uses every record once. With a `ratio` it is the largest epoch in that ratio which uses no record twice;
     the classes of which records are left go on with those in the next epoch. The last, smaller batch is used. With
-    `shard` (i, n) this is worker i of n: shards are disjoint and have the same number of batches, for which at most
-    n - 1 records an epoch are left out.
+    `shard` (i, n) this is worker i of n, which share every batch evenly; of a last batch with fewer than n records some
+    get an empty share.
 
     Parameters
     ----------
     pack : Pack
     batch_size : int
-        Of this worker.
+        Of all workers together.
     seed : int
     stratified : bool
         Every batch holds the classes in the epoch's ratio, to within a record or two a class. False: a plain shuffle.
@@ -82,7 +82,7 @@ class BatchLoader:
     Raises
     ------
     InputError
-        The pack has no record of the classes asked for, or fewer than there are shards.
+        The pack has no record of the classes asked for.
     """
 
     def __init__(
@@ -109,11 +109,7 @@ class BatchLoader:
         slots = _epoch_counts(counts, ratio, epoch_size, f"{pack.path}")
         members = np.concatenate(list(by_class.values())) if by_class else None
         self.order = EpochOrder(list(counts.values()), list(slots.values()), seed, members, shuffle)
-        self.batches_per_epoch = -(-len(self.order) // (batch_size * shard[1]))
-        if split_slots(len(self.order), batch_size, shard[1], self.batches_per_epoch - 1) is None:
-            self.batches_per_epoch -= 1
-        if not self.batches_per_epoch:
-            raise InputError(f"{pack.path}: expected a record for each of {shard[1]} workers, got {len(self.order)}")
+        self.batches_per_epoch = -(-len(self.order) // batch_size)
         if stratified:
             log.debug("an epoch of %s: %s", pack.path, {LABEL_NAMES[k]: v for k, v in slots.items() if k is not None})
 
@@ -122,13 +118,18 @@ class BatchLoader:
         batches = (self.batch(epoch, number) for number in range(start_batch, self.batches_per_epoch))
         return prefetched(batches, self._prefetch) if self._prefetch else batches
 
+    def rows(self, number: int) -> int:
+        """Return how many samples batch `number` of an epoch has, those of all workers together."""
+        return min(self.batch_size, len(self.order) - number * self.batch_size)
+
     def batch(self, epoch: int, number: int) -> Batch:
-        """Return one batch of an epoch."""
-        index, shards = self.shard
-        bounds = split_slots(len(self.order), self.batch_size, shards, number)
-        if bounds is None or number < 0:
+        """Return one batch of an epoch, or this worker's share of it."""
+        if not 0 <= number < self.batches_per_epoch:
             raise IndexError(f"expected batch 0..{self.batches_per_epoch - 1}, got {number}")
-        start, stop = int(bounds[index]), int(bounds[index + 1])
+        index, shards = self.shard
+        start, stop = split_slots(len(self.order), self.batch_size, shards, number)[index : index + 2].tolist()
+        if start == stop:
+            return _empty_batch(self.pack.size)
         records = self.order.records(epoch, start, stop)
         images, rows = self.pack.read(records)
         data = planar(images)
@@ -137,6 +138,11 @@ class BatchLoader:
             draws = uniform(self.seed, epoch, start, stop)
             data, offsets, landmarks = augment(data, offsets, landmarks, draws, self._augment)
         return Batch(data, label, offsets, landmarks, records)
+
+
+def _empty_batch(size: int) -> Batch:
+    targets = [np.zeros((0, *shape), np.float32) for shape in ((), (4,), (10,))]
+    return Batch(np.zeros((0, 3, size, size), np.uint8), *targets, np.zeros(0, np.int64))
 
 
 def planar(images: np.ndarray) -> np.ndarray:

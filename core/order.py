@@ -140,12 +140,10 @@ class EpochOrder:
         return places if self._members is None else self._members[places].astype(np.int64)
 
 
-def split_slots(total: int, batch_size: int, shards: int, step: int) -> Optional[np.ndarray]:
-    """Return the bounds (shards + 1,) of the slots that the shards get in a step, or None when the epoch is over.
+def split_slots(total: int, batch_size: int, shards: int, step: int) -> np.ndarray:
+    """Return the bounds (shards + 1,) of the slots that the shards get in a step of an epoch.
 
-    A step takes shards * batch_size slots in a row, each shard batch_size of them; the last step shares what is left as
-    evenly as it can. When less than one a shard is left, it is left out, so that all shards count the same steps.
+    A step takes batch_size slots in a row, or what is left of them, and the shards share them as evenly as can be.
     """
-    start = step * batch_size * shards
-    left = min(total - start, batch_size * shards)
-    return None if left < shards else start + np.arange(shards + 1) * left // shards
+    start = step * batch_size
+    return start + np.arange(shards + 1) * min(total - start, batch_size) // shards
