@@ -141,8 +141,8 @@ class BatchLoader:
 
 
 def _empty_batch(size: int) -> Batch:
-    targets = [np.zeros((0, *shape), np.float32) for shape in ((), (4,), (10,))]
-    return Batch(np.zeros((0, 3, size, size), np.uint8), *targets, np.zeros(0, np.int64))
+    label, offsets, landmarks = (np.zeros((0, *shape), np.float32) for shape in ((), (4,), (10,)))
+    return Batch(np.zeros((0, 3, size, size), np.uint8), label, offsets, landmarks, np.zeros(0, np.int64))
 
 
 def planar(images: np.ndarray) -> np.ndarray:

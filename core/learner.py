@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import optimizer
+from gluon_mtcnn.core import cluster, optimizer
+from gluon_mtcnn.core.cluster import Cluster
 from gluon_mtcnn.core.dataset import Batch
+from gluon_mtcnn.core.distributed import Flat, GlobalKeys, SharedGradients, SharedWeights
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.loss import TALLY, MultiTaskLoss, RowLosses
 from gluon_mtcnn.core.network import Net, clamp_slopes, prepare_for_training
@@ -57,28 +59,67 @@ class Learner:
         Trained in place; moved to `contexts`.
     config : TrainConfig
     contexts : list of Context
+    job : Cluster, optional
+        The workers that take each step together; required by the kvstores called dist_*.
     """
 
-    def __init__(self, net: Net, config: TrainConfig, contexts: Sequence[Any]) -> None:
-        self.net, self.config, self.contexts = net, config, list(contexts)
+    def __init__(self, net: Net, config: TrainConfig, contexts: Sequence[Any], job: Optional[Cluster] = None) -> None:
+        self.net, self.config, self.contexts, self.job = net, config, list(contexts), job
         net.collect_params().reset_ctx(self.contexts)
         self.parameters = net._collect_params_with_prefix()
         trainable = _set_multipliers(self.parameters, config)
         prepare_for_training(net)
         self.rows = RowLosses(net, config.loss)
         self.rows.hybridize(static_alloc=True)
-        self.loss = MultiTaskLoss(config.loss, net.spec.landmarks, self.contexts, config.batch_size)
+        self.loss = MultiTaskLoss(
+            config.loss, net.spec.landmarks, self.contexts, config.batch_size, **self._loss_over_workers()
+        )
         name, options = _OPTIMIZERS[config.optimizer]
         self._trainer = mx.gluon.Trainer(
             trainable,
             name,
             {"learning_rate": config.lr, "wd": config.wd, **options},
-            kvstore=check_kvstore(config.kvstore, self.contexts),
+            kvstore=check_kvstore(config.kvstore, self.contexts, job),
             update_on_kvstore=False,
         )
+        self._gradients: Optional[SharedGradients] = None
+        self._weights: Optional[SharedWeights] = None
+        if job and not job.asynchronous:
+            self._gradients = SharedGradients(job, self._by_device("list_grad"), 1 + 2 * len(TALLY))
         # As many parameters in one operator as it takes: on one core a P-Net step is 20 ms, and each call costs 0.1 ms.
         self._trainer.optimizer.aggregate_num = optimizer.AGGREGATE
         self.reset_tally()
+
+    def _loss_over_workers(self) -> dict[str, Any]:
+        """Return how the loss gets the counts, and for global mining the losses, of the other workers."""
+        job = self.job
+        if job is None or job.asynchronous:
+            return {}
+        key = job.new_key(len(self.config.loss.weights))
+
+        def reduce_counts(counts: Any) -> Any:
+            job.sum(key, [counts])
+            return counts
+
+        if self.config.ohem_scope == "local":
+            return {"reduce_counts": reduce_counts}
+        rows = -(-self.config.batch_size // job.workers) + len(self.contexts)
+        return {"reduce_counts": reduce_counts, "gather_keys": GlobalKeys(job, rows, self.contexts[0])}
+
+    def _by_device(self, what: str) -> list[list[Any]]:
+        """Return the trained parameters' arrays, those of one device after another."""
+        return [list(arrays) for arrays in zip(*(getattr(p, what)() for p in self._trainer._params))]
+
+    def synchronise(self) -> None:
+        """Take worker 0's weights; before the first step of a job, and after `load_state`."""
+        if self.job and self.job.asynchronous:
+            self._weights = SharedWeights(self.job, self._by_device("list_data"))
+        elif self.job:
+            flats = [Flat(arrays) for arrays in self._by_device("list_data")]
+            weights = [flat.join() * float(self.job.rank == 0 and flat is flats[0]) for flat in flats]
+            self.job.sum(self.job.new_key(flats[0].size), weights)
+            for flat, vector in zip(flats, weights):
+                flat.spread(vector)
 
     def place(self, batch: Batch) -> list[Shard]:
         """Copy a batch to the devices for `step`; best called from another thread, as it waits for what is queued."""
@@ -91,10 +132,26 @@ class Learner:
         weights, loss, tally = self.loss([s.label for s in shards], losses)
         mx.autograd.backward(losses, head_grads=weights)
         self._trainer.set_learning_rate(lr)
-        self._trainer.step(1)
+        if self._gradients:
+            figures = self._gradients(mx.nd.concat(loss, tally, dim=0))
+            loss, tally = figures[:1], figures[1:]
+            self._trainer.update(1)
+        else:
+            self._trainer.step(1)
         clamp_slopes(self.net)
+        if self._weights:
+            self._weights()
+            clamp_slopes(self.net)
         self.tally += tally
         return loss
+
+    def finish_epoch(self) -> None:
+        """Bring asynchronous workers together, and clean the weights."""
+        if self.job and self._weights:
+            self.reset_tally(self.job.sum_once(self.tally.asnumpy()))
+            self._weights.take()
+            clamp_slopes(self.net)
+        self.flush_denormals()
 
     def forward(self, data: Any) -> tuple[Any, ...]:
         """Return the net's outputs for pixels (n, 3, S, S) uint8 on one of the devices."""
@@ -163,18 +220,20 @@ def _set_multipliers(parameters: dict[str, Any], config: TrainConfig) -> list[An
     return trainable
 
 
-def check_kvstore(name: str, contexts: Sequence[Any]) -> str:
-    """Return the kvstore's name.
+def check_kvstore(name: str, contexts: Sequence[Any], job: Optional[Cluster] = None) -> Optional[str]:
+    """Return the name of the kvstore that sums over the devices of this process; None where the job does that as well.
 
     Raises
     ------
     InputError
         It is unknown, or cannot work here and would hang or fail later.
     """
-    if name.startswith("dist"):
-        raise InputError(f"kvstore: {name} needs gluon-mtcnn launch, which this version does not have yet")
-    if name not in KVSTORES:
-        raise InputError(f"kvstore: expected one of {', '.join(KVSTORES)}, got {name!r}")
+    if name not in (*KVSTORES, *cluster.KVSTORES):
+        raise InputError(f"kvstore: expected one of {', '.join((*KVSTORES, *cluster.KVSTORES))}, got {name!r}")
+    if name in cluster.KVSTORES and job is None:
+        raise InputError(f"kvstore: {name} needs gluon-mtcnn launch, which starts scheduler, servers and workers")
+    if job:
+        return "device" if job.asynchronous else None
     if name == "nccl" and any(context.device_type != "gpu" for context in contexts):
         raise InputError("kvstore: nccl needs GPUs: use device or local")
     return name

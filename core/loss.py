@@ -111,25 +111,41 @@ class RowLosses(HybridBlock):
         return self.errors(label, bbox_target, landmark_target, *self.from_pixels(pixels))
 
 
+class RowKeys(HybridBlock):
+    """What mining ranks rows by: the cross-entropy, which is never negative, and -1 where the row has none.
+
+    Input: label (n,), losses (n, 3). Output: (n,).
+    """
+
+    def hybrid_forward(self, F: Any, label: Any, losses: Any) -> Any:
+        """Return the keys."""
+        loss = F.squeeze(F.slice_axis(losses, axis=1, begin=0, end=1), axis=1)
+        return F.where(classified(F, label), loss, -F.ones_like(loss))
+
+
 class SelectRows(HybridBlock):
     """Which rows count for which term, after mining.
 
-    Input: label (n,), losses (n, 3), kept (size + 1,) from `kept_counts`. Output: mask (n, 3), its sums (3,), and what
+    Input: label (n,), losses (n, 3), kept (size + 1,) from `kept_counts`, and, where other workers' rows are ranked
+    along, everyone's keys, of which those of these rows begin at `start`. Output: mask (n, 3), its sums (3,), and what
     an epoch's report is made of (`TALLY`), (10,). Without a landmark head no row counts for landmarks.
     """
 
-    def __init__(self, landmarks: bool, **kwargs: Any) -> None:
+    def __init__(self, landmarks: bool, start: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._landmarks = landmarks
+        self._landmarks, self._start = landmarks, start
+        self.keys = RowKeys()
 
-    def hybrid_forward(self, F: Any, label: Any, losses: Any, kept: Any) -> Any:
+    def hybrid_forward(self, F: Any, label: Any, losses: Any, kept: Any, everyone: Any = None) -> Any:
         """Return mask, counts and tally."""
         valid, box = classified(F, label), boxed(F, label)
         points = with_landmarks(F, label) if self._landmarks else F.zeros_like(label)
         loss = F.squeeze(F.slice_axis(losses, axis=1, begin=0, end=1), axis=1)
-        key = F.where(valid, loss, -F.ones_like(loss))  # cross-entropy is never negative: the others come last
+        key = self.keys(label, losses) if everyone is None else everyone
         rank = F.argsort(F.argsort(key, is_ascend=False), is_ascend=True)
-        hard = F.broadcast_lesser(rank, F.take(kept, F.sum(valid, keepdims=True)))
+        if everyone is not None:
+            rank = F.slice_like(F.slice_axis(rank, axis=0, begin=self._start, end=None), label)
+        hard = F.broadcast_lesser(rank, F.take(kept, F.sum(key >= 0, keepdims=True)))
         mask = F.stack(hard * valid, box, points, axis=1)
         return mask, F.sum(mask, axis=0), self._tally(F, label, losses, loss, (valid, box, points))
 
@@ -179,6 +195,8 @@ class MultiTaskLoss:
         The largest batch.
     reduce_counts : callable, optional
         Sums the (3,) counts over the workers of a distributed run; by default this process is alone.
+    gather_keys : callable with an attribute start, optional
+        Returns everyone's keys for this worker's, so that rows are ranked over all workers: `core.distributed`.
     """
 
     def __init__(
@@ -188,13 +206,15 @@ class MultiTaskLoss:
         contexts: Sequence[Any],
         batch_size: int,
         reduce_counts: Optional[Callable[[Any], Any]] = None,
+        gather_keys: Any = None,
     ) -> None:
         self._contexts = list(contexts)
         first = self._contexts[0]
         self._kept = mx.nd.array(kept_counts(config.ohem, batch_size + len(self._contexts)), first)
         self._term_weights = mx.nd.array(config.weights, first)
-        self._reduce_counts = reduce_counts
-        self._select, self._weigh = SelectRows(landmarks), WeighRows()
+        self._reduce_counts, self._gather_keys = reduce_counts, gather_keys
+        self._select = SelectRows(landmarks, gather_keys.start if gather_keys else 0)
+        self._weigh = WeighRows()
         self._select.hybridize()
         self._weigh.hybridize()
 
@@ -210,7 +230,8 @@ class MultiTaskLoss:
         if sum(sizes) >= len(self._kept):
             raise ValueError(f"a batch may have {len(self._kept) - 1} rows, but got {sum(sizes)}")
         label, rows = _gather(labels, first), _gather(losses, first)
-        mask, counts, tally = self._select(label, rows, self._kept)
+        keys = () if self._gather_keys is None else (self._gather_keys(self._select.keys(label, rows)),)
+        mask, counts, tally = self._select(label, rows, self._kept, *keys)
         if self._reduce_counts is not None:
             counts = self._reduce_counts(counts)
         weights, loss = self._weigh(mask, counts, rows, self._term_weights)

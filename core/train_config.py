@@ -10,6 +10,7 @@ from typing import Any, Optional
 RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
+OHEM_SCOPES = ("global", "local")
 AUGMENTATIONS = ("none", "mirror", "full")
 
 
@@ -75,9 +76,13 @@ class TrainConfig:
     epoch_size : int or None
         Samples an epoch; None: every record once, or as many as the ratio allows.
     devices : int
-        Number of devices; they share each batch and rank its losses together.
+        Number of devices of each worker; they share its rows and rank their losses together.
+    workers : int
+        Number of processes of a parameter-server job; they share each batch.
     kvstore : str
         MXNet's name of the way in which gradients are summed.
+    ohem_scope : {"global", "local"}
+        Workers rank the losses of the whole batch together, or each those of its share.
     freeze : str
         Comma-separated shell patterns of parameters that stay as they are (``stage1.*``).
     pretrained : str
@@ -102,7 +107,9 @@ class TrainConfig:
     ratio: tuple[float, ...] = ()
     epoch_size: Optional[int] = None
     devices: int = 1
+    workers: int = 1
     kvstore: str = "device"
+    ohem_scope: str = "global"
     freeze: str = ""
     pretrained: str = ""
     seed: int = 0

@@ -8,6 +8,7 @@ position is also the state of the random numbers.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -63,12 +64,38 @@ class TrainState:
 _HEAD_FIELDS = ("epoch", "batch", "run", "updates", "history", "best", "seconds")
 
 
+def pack_state(state: TrainState) -> bytes:
+    """Return a checkpoint as the bytes of its file."""
+    head = {"format": FORMAT_VERSION, **{name: getattr(state, name) for name in _HEAD_FIELDS}}
+    file = io.BytesIO()
+    np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **state.arrays)
+    return file.getvalue()
+
+
+def unpack_state(data: bytes, path: PathLike) -> TrainState:
+    """Return a checkpoint from the bytes of its file; `path` is for messages.
+
+    Raises
+    ------
+    InputError
+        It is damaged, or of a newer format.
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        head = json.loads(arrays.pop("head").tobytes())
+        if head["format"] != FORMAT_VERSION:
+            raise InputError(f"{path}: expected checkpoint format {FORMAT_VERSION}, got {head['format']!r}")
+        return TrainState(arrays=arrays, **{name: head[name] for name in _HEAD_FIELDS})
+    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: expected a checkpoint of this program, got a damaged file: {error}") from None
+
+
 def save_state(folder: PathLike, state: TrainState, step: int, keep: int = KEEP) -> Path:
     """Write ``step-0000123.npz`` into a folder and remove all but the `keep` newest; return its path."""
-    head = {"format": FORMAT_VERSION, **{name: getattr(state, name) for name in _HEAD_FIELDS}}
     path = Path(folder) / f"step-{step:09d}.npz"
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **state.arrays)
+    with replacing(path) as temporary:
+        temporary.write_bytes(pack_state(state))
     for old in list_states(folder)[keep:]:
         old.unlink(missing_ok=True)
     return path
@@ -88,16 +115,11 @@ def load_state(path: PathLike) -> TrainState:
         It is missing, damaged, or of a newer format.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        head = json.loads(arrays.pop("head").tobytes())
-        if head["format"] != FORMAT_VERSION:
-            raise InputError(f"{path}: expected checkpoint format {FORMAT_VERSION}, got {head['format']!r}")
-        return TrainState(arrays=arrays, **{name: head[name] for name in _HEAD_FIELDS})
+        return unpack_state(Path(path).read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path}: checkpoint not found") from None
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: expected a checkpoint of this program, got a damaged file: {error}") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def newest_state(folder: PathLike) -> Optional[TrainState]:

@@ -15,7 +15,8 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gluon_mtcnn.core.dataset import Batch, BatchLoader, prefetched
+from gluon_mtcnn.core.activity import NOW, WORKING
+from gluon_mtcnn.core.dataset import BatchLoader, prefetched
 from gluon_mtcnn.core.learner import Learner, Shard, split_batch
 from gluon_mtcnn.core.loss import read_tally
 from gluon_mtcnn.core.metric import validation_metrics
@@ -95,7 +96,7 @@ class Trainer:
     seconds : float
         Spent in training steps, loading included, validation not; with the part before a resume.
     samples, wall_seconds, cpu_seconds : int, float, float
-        What this process did, and in what time.
+        What this process did, with the other workers of its job, and in what time.
     """
 
     learner: Learner
@@ -121,6 +122,8 @@ class Trainer:
 
     def train(self) -> list[dict[str, Any]]:
         """Train from the present position to the end; return the history."""
+        NOW.enter(WORKING)
+        self.learner.synchronise()
         epochs, samples = self.learner.config.epochs, len(self.loader.order)
         done = self.epoch * samples + self.batch * self.loader.batch_size
         bar = tqdm(total=epochs * samples, initial=done, unit=" samples", unit_scale=True, disable=self.quiet)
@@ -136,10 +139,10 @@ class Trainer:
         """Take the steps that are left of this epoch."""
         wall, cpu = time.perf_counter(), time.process_time()
         batches = self.loader.epoch(self.epoch, self.batch)
-        with closing(prefetched(((b, self.learner.place(b)) for b in batches), PREFETCH)) as placed:
-            for batch, shards in placed:
-                self.train_step(batch, shards)
-                bar.update(len(batch.label))
+        with closing(prefetched((self.learner.place(b) for b in batches), PREFETCH)) as placed:
+            for shards in placed:
+                self.train_step(shards)
+                bar.update(self.loader.rows(self.batch - 1))
                 if self.batch % CHECK_EVERY == 0 and not math.isnan(self._watch.last):
                     bar.set_postfix(loss=f"{self._watch.last:.4f}", refresh=False)
                 if self.checkpoints and time.monotonic() - self._saved > self.checkpoint_seconds:
@@ -149,13 +152,14 @@ class Trainer:
         self.seconds, self.wall_seconds = self.seconds + wall, self.wall_seconds + wall
         self.cpu_seconds += time.process_time() - cpu
 
-    def train_step(self, batch: Batch, shards: list[Shard]) -> None:
-        """Take one step with a batch and its copies on the devices."""
+    def train_step(self, shards: list[Shard]) -> None:
+        """Take one step with the next batch, which lies on the devices."""
         lr = self.learning_rate()
         loss = self.learner.step(shards, lr)
         self._watch.add(self.epoch, self.batch, lr, loss)
+        self.samples += self.loader.rows(self.batch)
         self.batch += 1
-        self.samples += len(batch.label)
+        NOW.step()
 
     def learning_rate(self) -> float:
         """Return the rate of the next step."""
@@ -164,7 +168,7 @@ class Trainer:
 
     def finish_epoch(self, rate: float) -> None:
         """Validate, write the epoch's row, tell `on_epoch`, save, and go to the next epoch; `rate` in samples/s."""
-        self.learner.flush_denormals()
+        self.learner.finish_epoch()
         config = self.learner.config
         row = {"epoch": self.epoch + 1, "lr": self.learning_rate(), **self._training_figures()}
         if self.validation is not None:

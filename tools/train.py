@@ -19,7 +19,7 @@ from typing import Any, Optional
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json
-from gluon_mtcnn.core.train_config import AUGMENTATIONS, OPTIMIZERS, RECIPES, SCHEDULES
+from gluon_mtcnn.core.train_config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.options import existing_dir, non_negative_int, positive_int
 
@@ -44,7 +44,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_recipe_options(parser.add_argument_group("recipe (defaults depend on the net and --recipe: docs/training.md)"))
     machine = parser.add_argument_group("machine")
     machine.add_argument("--devices", default="cpu", metavar="LIST", help="cpu; cpu:0,cpu:1; gpu:0,gpu:1 (default cpu)")
-    machine.add_argument("--kvstore", metavar="NAME", help="local, device or nccl (default device)")
+    machine.add_argument(
+        "--kvstore",
+        metavar="NAME",
+        help="local, device or nccl (default device); under launch dist_sync (default), dist_async, dist_sync_device",
+    )
+    machine.add_argument(
+        "--ohem-scope",
+        choices=OHEM_SCOPES,
+        help="under launch, rank losses over all workers, or in each (default global; dist_async: local)",
+    )
     machine.add_argument("--threads", type=positive_int, metavar="N", help="OpenMP threads of each CPU device")
     machine.add_argument(
         "--checkpoint-seconds", type=_not_negative, default=60.0, metavar="S", help="between checkpoints (default 60)"

@@ -16,6 +16,7 @@ from gluon_mtcnn import __version__
 from gluon_mtcnn.core import history
 from gluon_mtcnn.core.augment import AugmentSpec
 from gluon_mtcnn.core.checkpoint import CONFIG_NAME, save_net
+from gluon_mtcnn.core.cluster import Cluster, in_job
 from gluon_mtcnn.core.dataset import BatchLoader
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, sha256, write_json
@@ -26,7 +27,14 @@ from gluon_mtcnn.core.record import Pack
 from gluon_mtcnn.core.runtime import devices, mx, seed_everything, threads
 from gluon_mtcnn.core.sanity import overfit
 from gluon_mtcnn.core.train_config import TrainConfig, default_config
-from gluon_mtcnn.core.train_state import check_same_run, list_states, newest_state, remove_abandoned
+from gluon_mtcnn.core.train_state import (
+    check_same_run,
+    list_states,
+    newest_state,
+    pack_state,
+    remove_abandoned,
+    unpack_state,
+)
 from gluon_mtcnn.core.trainer import Trainer
 from gluon_mtcnn.core.types import INPUT_SIZE, LANDMARK, NEGATIVE, PART, POSITIVE
 from gluon_mtcnn.tools.train import run_record_path
@@ -37,17 +45,36 @@ TIMES = ("samples_per_second", "seconds")  # not in model.json: the same run giv
 
 
 def train(args: argparse.Namespace) -> int:
-    """Train one net and leave its files in --out."""
-    pack, validation = _open_pack(args.data, "train", args.net), _validation_pack(args)
-    config, net, contexts = _setup(args, pack)
-    record = _run_record(config, pack, validation)
+    """Train one net and leave its files in --out; in a job worker 0 does that, the others only take their share."""
+    if not in_job():
+        return _train(args, None)
+    job = Cluster(args.kvstore or "dist_sync")
+    try:
+        return _train(args, job)
+    except BaseException:
+        job.leave()
+        raise
+
+
+def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
+    pack = _open_pack(args.data, "train", args.net)
+    config, net, contexts = _setup(args, pack, job)
     logger.info("%s: %s; classes: %s", args.net, _describe(config), pack.class_counts())
+    if job:
+        job.check_same({**config.as_dict(), "training pack": _digest(pack)})
+    learner = Learner(net, config, contexts, job)
+    if job and job.rank:
+        trainer = Trainer(learner, make_loader(pack, config, True, (job.rank, job.workers)))
+        _follow(job, trainer)
+        trainer.train()
+        return 0
+    validation = _validation_pack(args)
     trainer = Trainer(
-        Learner(net, config, contexts),
-        make_loader(pack, config, training=True),
+        learner,
+        make_loader(pack, config, True, (0, config.workers)),
         make_loader(validation, config, training=False) if validation else None,
         run_record_path(args.out, args.net).parent,
-        record,
+        _run_record(config, pack, validation),
         lambda rows, improved: _write_epoch(args, net, config, rows, improved),
         args.quiet,
         args.checkpoint_seconds,
@@ -60,6 +87,8 @@ def train(args: argparse.Namespace) -> int:
 
 def sanity(args: argparse.Namespace) -> int:
     """Print as JSON how well 20 samples were learnt by heart; 1 when not well enough."""
+    if in_job():
+        raise InputError("train --sanity: it is for one process, run it without launch")
     pack = _open_pack(args.data, "train", args.net)
     config, net, contexts = _setup(args, pack)
     result = overfit(net, pack, config, contexts)
@@ -67,7 +96,7 @@ def sanity(args: argparse.Namespace) -> int:
     return 0 if result["passed"] else 1
 
 
-def make_config(args: argparse.Namespace, landmarks: bool, devices: int) -> TrainConfig:
+def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Optional[Cluster] = None) -> TrainConfig:
     """Return the run's configuration: the recipe's, with what the options change.
 
     Raises
@@ -75,6 +104,9 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int) -> Trai
     InputError
         A value is out of range.
     """
+    asynchronous = job is not None and job.asynchronous
+    if asynchronous and args.ohem_scope == "global":
+        raise InputError("train: --ohem-scope global needs workers that step together: use --kvstore dist_sync")
     config = default_config(
         args.net,
         args.recipe,
@@ -90,7 +122,9 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int) -> Trai
         ratio=args.ratio,
         epoch_size=args.epoch_size,
         devices=devices,
-        kvstore=args.kvstore,
+        workers=job.workers if job else None,
+        kvstore=args.kvstore or ("dist_sync" if job else None),
+        ohem_scope="local" if asynchronous else args.ohem_scope,
         freeze=args.freeze,
         pretrained=sha256(Path(args.pretrained) / f"{args.net}.params") if args.pretrained else None,
         seed=args.seed,
@@ -128,7 +162,7 @@ def _has_landmarks(asked: Optional[bool], pack: Pack) -> bool:
     return there if asked is None else asked
 
 
-def _setup(args: argparse.Namespace, pack: Pack) -> tuple[TrainConfig, Net, list[Any]]:
+def _setup(args: argparse.Namespace, pack: Pack, job: Optional[Cluster] = None) -> tuple[TrainConfig, Net, list[Any]]:
     contexts = devices(args.devices)
     landmarks = _has_landmarks(args.landmarks, pack)
     if args.pretrained:
@@ -136,10 +170,10 @@ def _setup(args: argparse.Namespace, pack: Pack) -> tuple[TrainConfig, Net, list
     else:
         net = fresh_net(args.net, landmarks, args.recipe, args.seed)
     seed_everything(args.seed)
-    return make_config(args, landmarks, len(contexts)), net, contexts
+    return make_config(args, landmarks, len(contexts), job), net, contexts
 
 
-def make_loader(pack: Pack, config: TrainConfig, training: bool) -> BatchLoader:
+def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[int, int] = (0, 1)) -> BatchLoader:
     """Return the batches of a training pack as configured, or of a validation pack: in order and unchanged."""
     if not training:
         return BatchLoader(pack, config.batch_size, stratified=False, shuffle=False)
@@ -153,6 +187,7 @@ def make_loader(pack: Pack, config: TrainConfig, training: bool) -> BatchLoader:
         stratified=config.recipe != "seanlinx" or ratio is not None,
         ratio=ratio,
         augment={"none": None, "mirror": mirror_only, "full": AugmentSpec()}[config.augment],
+        shard=shard,
         epoch_size=config.epoch_size,
     )
 
@@ -175,7 +210,8 @@ def _digest(pack: Pack) -> str:
 def _describe(config: TrainConfig) -> str:
     return (
         f"{config.epochs} epochs, batch {config.batch_size}, {config.optimizer} {config.lr:g}, decay {config.wd:g}, "
-        f"recipe {config.recipe}, {config.devices} device(s), {threads()} thread(s), seed {config.seed}"
+        f"recipe {config.recipe}, {config.workers} worker(s), {config.devices} device(s), {threads()} thread(s), "
+        f"seed {config.seed}"
     )
 
 
@@ -186,6 +222,10 @@ def _begin_or_resume(args: argparse.Namespace, trainer: Trainer) -> None:
         remove_abandoned(folder)
     _drop_torn_net(Path(args.out), args.net)
     state = newest_state(path.parent) if args.resume else None
+    if state is not None:
+        check_same_run(path.parent, state.run, trainer.run)
+    if trainer.learner.job:
+        trainer.learner.job.broadcast(pack_state(state) if state else b"")
     if state is None:
         if args.resume:
             logger.warning("%s: no checkpoint to resume from: starting at the beginning", path.parent)
@@ -193,11 +233,17 @@ def _begin_or_resume(args: argparse.Namespace, trainer: Trainer) -> None:
             old.unlink()
         write_json(path, trainer.run)
         return
-    check_same_run(path.parent, state.run, trainer.run)
     trainer.restore(state)
     if not (Path(args.out) / f"{args.net}.params").is_file():
         trainer.best = None
     logger.info("resuming at epoch %d, batch %d", state.epoch + 1, state.batch + 1)
+
+
+def _follow(job: Cluster, trainer: Trainer) -> None:
+    """Begin where worker 0 begins; only worker 0 needs to see the checkpoints."""
+    data = job.broadcast(b"")
+    if data:
+        trainer.restore(unpack_state(data, "the checkpoint of worker 0"))
 
 
 def _drop_torn_net(out: Path, kind: str) -> None:

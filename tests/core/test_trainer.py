@@ -222,10 +222,10 @@ def test_resuming_gives_the_same_bits(packs, tmp_path, stop, optimizer):
     first = make_trainer(packs, config, checkpoints=tmp_path, checkpoint_seconds=0.0)
     real_step = first.train_step
 
-    def step_or_die(batch, shards):
+    def step_or_die(shards):
         if first.epoch * 8 + first.batch == stop:
             raise Killed
-        real_step(batch, shards)
+        real_step(shards)
 
     first.train_step = step_or_die
     with pytest.raises(Killed):
@@ -246,7 +246,7 @@ def test_resuming_on_two_devices_gives_the_same_bits(packs, tmp_path):
     contexts = [mx.cpu(0), mx.cpu(1)]
     whole = make_trainer(packs, contexts=contexts, checkpoints=tmp_path, checkpoint_seconds=0.0)
     batch = next(whole.loader.epoch(0, 0))
-    whole.train_step(batch, whole.learner.place(batch))
+    whole.train_step(whole.learner.place(batch))
     whole.save()
     second = make_trainer(packs, contexts=contexts)
     second.restore(newest_state(tmp_path))
@@ -311,7 +311,11 @@ def test_bad_freeze_patterns(pattern, message):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("ring", "expected one of local, device"), ("nccl", "nccl needs GPUs"), ("dist_sync", "needs gluon-mtcnn launch")],
+    [
+        ("ring", "expected one of local, device, nccl, dist_sync"),
+        ("nccl", "nccl needs GPUs"),
+        ("dist_sync", "needs gluon-mtcnn launch"),
+    ],
 )
 def test_kvstores_that_cannot_work_here(name, message):
     with pytest.raises(InputError, match=message):
