@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 # First number of the augmentation's random key, apart from those of the order, which begin with the seed alone.
 _AUGMENT_STREAM = 0xA06
+_WINDOW = 1 << 13  # slots whose records are worked out together
 _BLOCK = 4  # numbers that Philox makes for each value of its counter
 
 
@@ -104,6 +105,7 @@ class BatchLoader:
             raise ValueError("a ratio needs stratified batches")
         self.pack, self.batch_size, self.seed, self.shard = pack, batch_size, seed, shard
         self._augment, self._prefetch = augment, prefetch
+        self._window = (-1, 0, np.zeros(0, np.int64))
         by_class = _by_class(pack) if stratified else {}
         counts = {label: len(records) for label, records in by_class.items()} if stratified else {None: len(pack)}
         slots = _epoch_counts(counts, ratio, epoch_size, f"{pack.path}")
@@ -130,7 +132,7 @@ class BatchLoader:
         start, stop = split_slots(len(self.order), self.batch_size, shards, number)[index : index + 2].tolist()
         if start == stop:
             return _empty_batch(self.pack.size)
-        records = self.order.records(epoch, start, stop)
+        records = self._records(epoch, start, stop)
         images, rows = self.pack.read(records)
         data = planar(images)
         label, offsets, landmarks = (np.ascontiguousarray(part) for part in (rows[:, 0], rows[:, 1:5], rows[:, 5:]))
@@ -138,6 +140,15 @@ class BatchLoader:
             draws = uniform(self.seed, epoch, start, stop)
             data, offsets, landmarks = augment(data, offsets, landmarks, draws, self._augment)
         return Batch(data, label, offsets, landmarks, records)
+
+    def _records(self, epoch: int, start: int, stop: int) -> np.ndarray:
+        """Return the records of slots start..stop-1, worked out for many batches together: small ones cost the same."""
+        of_epoch, first, window = self._window
+        if of_epoch != epoch or start < first or stop > first + len(window):
+            first = start
+            window = self.order.records(epoch, start, min(max(stop, start + _WINDOW), len(self.order)))
+            self._window = (epoch, first, window)
+        return window[start - first : stop - first]
 
 
 def _empty_batch(size: int) -> Batch:

@@ -16,7 +16,7 @@ import pytest
 from gluon_mtcnn.core.checkpoint import load_model
 from gluon_mtcnn.core.record import PackWriter
 from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.train import TEMP_COPIES, run_record_path, set_threads
+from gluon_mtcnn.tools.train import PARALLEL_CPUS, run_record_path, set_threads
 
 SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
@@ -236,18 +236,19 @@ def test_missing_pack(tmp_path, capsys):
 
 def test_threads_are_set_before_mxnet_is_imported(monkeypatch):
     monkeypatch.delitem(sys.modules, "mxnet", raising=False)
-    monkeypatch.delenv("MXNET_CPU_TEMP_COPY", raising=False)
+    for name in PARALLEL_CPUS:
+        monkeypatch.delenv(name, raising=False)
     for asked, found, devices, expected in ((3, "2", "cpu", "3"), (None, "2", "cpu", "2")):
         monkeypatch.setenv("OMP_NUM_THREADS", found)
         set_threads(asked, devices)
         assert os.environ["OMP_NUM_THREADS"] == expected
-    assert "MXNET_CPU_TEMP_COPY" not in os.environ
+    assert not any(name in os.environ for name in PARALLEL_CPUS)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     for devices, expected in (("cpu", cores), ("cpu:0,cpu:1", max(1, cores // 2)), ("gpu:0", cores)):
         monkeypatch.delenv("OMP_NUM_THREADS")
         set_threads(None, devices)
         assert os.environ["OMP_NUM_THREADS"] == str(expected)
-    assert os.environ["MXNET_CPU_TEMP_COPY"] == TEMP_COPIES
+    assert {name: os.environ[name] for name in PARALLEL_CPUS} == PARALLEL_CPUS
 
 
 def start(data, out, *options):
