@@ -135,13 +135,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-# Batch, optimizer, and (lr, wd) of each optimizer, by net. R- and O-Net: with AdamW a prototype reached the legacy
-# weights' AP on WIDER in an hour (R alone .565/.648/.477 against .480/.565/.414 with SGD), and SGD at the P-Net's rate
-# diverges in the summed landmark error.
-_DEFAULTS: dict[str, tuple[int, str, dict[str, tuple[float, float]]]] = {
-    "pnet": (384, "sgd", {"sgd": (0.02, 5e-4), "adamw": (0.002, 0.01)}),
-    "rnet": (384, "adamw", {"sgd": (0.005, 5e-4), "adamw": (0.002, 0.01)}),
-    "onet": (256, "adamw", {"sgd": (0.005, 5e-4), "adamw": (0.002, 0.02)}),
+# Batch, and (lr, wd) of each optimizer, by net; the first is the default. At the P-Net's rate SGD diverges in the
+# summed landmark error of R- and O-Net. AdamW learns them faster where time is short (docs/training.md).
+_DEFAULTS: dict[str, tuple[int, dict[str, tuple[float, float]]]] = {
+    "pnet": (384, {"sgd": (0.02, 5e-4), "adamw": (0.002, 0.01)}),
+    "rnet": (384, {"sgd": (0.005, 5e-4), "adamw": (0.002, 0.01)}),
+    "onet": (256, {"sgd": (0.005, 5e-4), "adamw": (0.002, 0.02)}),
 }
 
 
@@ -168,8 +167,8 @@ def default_config(net: str, recipe: str = "default", optimizer: Optional[str] =
             "augment": "mirror",
         }
     else:
-        batch, usual, rates = _DEFAULTS[net]
-        optimizer = optimizer or usual
+        batch, rates = _DEFAULTS[net]
+        optimizer = optimizer or next(iter(rates))
         lr, wd = rates[optimizer]
         loss = LossConfig(weights=(1.0, 0.5, 1.0 if net == "onet" else 0.5))
         values = {

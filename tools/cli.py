@@ -34,6 +34,7 @@ COMMANDS = {
     "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
     "inspect": ("inspect", "what is in a pack, a model folder or an imdb cache"),
     "benchmark prepare": ("benchmark_prepare", "how fast samples are prepared, and in how much memory"),
+    "benchmark train": ("benchmark_train", "samples a second of a training step, and what changes them"),
     "benchmark load": ("benchmark_load", "how fast packs are read, and in how much memory"),
     "import": ("import_legacy", "foreign checkpoints -> a model folder"),
     "doctor": ("doctor", "what this machine has to run on, and what to do about what is missing"),
