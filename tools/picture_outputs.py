@@ -148,6 +148,8 @@ def write_image(path: Path, image: np.ndarray) -> None:
 def video_file(path: Path, fps: float, shape: tuple[int, ...]) -> Iterator[Callable[[np.ndarray], None]]:
     """Give a function that appends frames to an MPEG-4 video of this shape; it is there once the block succeeds.
 
+    Sides are even in this format: the last row or column of others is doubled.
+
     Raises
     ------
     InputError
@@ -155,11 +157,13 @@ def video_file(path: Path, fps: float, shape: tuple[int, ...]) -> Iterator[Calla
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")  # OpenCV goes by the suffix
-    size = (shape[1], shape[0])
-    writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+    odd, size = (shape[1] % 2, shape[0] % 2), (shape[1], shape[0])
+    even = (size[0] + odd[0], size[1] + odd[1])
+    writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, even)
 
     def write(frame: np.ndarray) -> None:
-        writer.write(frame if frame.shape[1::-1] == size else cv2.resize(frame, size))
+        frame = frame if frame.shape[1::-1] == size else cv2.resize(frame, size)
+        writer.write(cv2.copyMakeBorder(frame, 0, odd[1], 0, odd[0], cv2.BORDER_REPLICATE) if any(odd) else frame)
 
     try:
         if not writer.isOpened():

@@ -53,6 +53,15 @@ def test_a_drawn_video_has_the_frames_and_their_rate(tmp_path):
     assert drawn[3].image.shape == (48, 64, 3)
 
 
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (63, 47)])
+def test_a_video_of_odd_sides_loses_nothing(tmp_path, width, height):
+    with video_file(tmp_path / "v.mp4", 10, (height, width, 3)) as write:
+        write(np.full((height, width, 3), 120, np.uint8))
+    (frame,) = read_frames([Source(str(tmp_path / "v.mp4"), "video", "v")])
+    assert frame.image.shape == (height + 1, width + 1, 3)
+    np.testing.assert_allclose(frame.image, 120, atol=4)
+
+
 def test_an_interrupted_video_leaves_nothing(tmp_path):
     source = Source("in/v.mp4", "video", "v.mp4")
 
