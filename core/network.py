@@ -95,6 +95,14 @@ class ConvStage(HybridBlock):
             self.prelu = PReLU(channels[1])
             self.pool = nn.MaxPool2D(pool, 2, ceil_mode=spec.pooling == "full") if pool else None
 
+    def layers(self) -> dict[str, HybridBlock]:
+        """Return the layers by name, in the order in which they work."""
+        if self.pool is None:
+            return {"conv": self.conv, "prelu": self.prelu}
+        if self.pool_first:
+            return {"conv": self.conv, "pool": self.pool, "prelu": self.prelu}
+        return {"conv": self.conv, "prelu": self.prelu, "pool": self.pool}
+
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the stage's feature map."""
         x = self.conv(x)
@@ -111,6 +119,10 @@ class DenseStage(HybridBlock):
         with self.name_scope():
             self.dense = nn.Dense(outputs, in_units=inputs)
             self.prelu = PReLU(outputs, spatial=False)
+
+    def layers(self) -> dict[str, HybridBlock]:
+        """Return the layers by name, in the order in which they work."""
+        return {"dense": self.dense, "prelu": self.prelu}
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the activated features (n, outputs)."""
@@ -150,6 +162,10 @@ class Net(HybridBlock):
         if self.landmark_head is None:
             return self.face_head(x), self.box_head(x)
         return self.face_head(x), self.box_head(x), self.landmark_head(x)
+
+    def layers(self) -> dict[str, HybridBlock]:
+        """Return the body's layers (Conv2D, PReLU, MaxPool2D, Dense) by name, in the order in which they work."""
+        return {f"{name}.{part}": layer for name, stage in self.body.items() for part, layer in stage.layers().items()}
 
     def slopes_before_pool(self) -> list[Any]:
         """Return the slope parameters of the stages that pool: where >= 0, both layer orders are the same function."""

@@ -15,7 +15,7 @@ import numpy as np
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.network import ConvStage, Net, PReLU
+from gluon_mtcnn.core.network import Net, PReLU, nn
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 OPSET, IR_VERSION = 13, 8
@@ -58,18 +58,30 @@ class _Graph:
         self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def linear(self, value: str, block: Any, name: str) -> str:
-        """Append a convolution or a fully connected layer (which flattens its input as channel, row, column)."""
+    def layer(self, value: str, block: Any, name: str) -> str:
+        """Append a layer of `Net.layers`, or a head."""
+        append = {PReLU: self.prelu, nn.MaxPool2D: self.pool, nn.Conv2D: self.convolution, nn.Dense: self.dense}
+        return append[type(block)](value, block, name)
+
+    def linear(self, block: Any, name: str) -> list[str]:
+        """Add the weight and the bias of a block."""
         weight, bias = block.weight.data().asnumpy(), block.bias.data().asnumpy()
-        inputs = [value, self.weight(f"{name}.weight", weight), self.weight(f"{name}.bias", bias)]
-        if weight.ndim == 2:
-            return self.node("Gemm", inputs, name, transB=1)
+        return [self.weight(f"{name}.weight", weight), self.weight(f"{name}.bias", bias)]
+
+    def dense(self, value: str, block: Any, name: str) -> str:
+        """Append a fully connected layer; the first one flattens its input as channel, row, column."""
+        if all(node.op_type != "Gemm" for node in self.nodes):
+            value = self.node("Flatten", [value], f"{name}.flat", axis=1)
+        return self.node("Gemm", [value, *self.linear(block, name)], name, transB=1)
+
+    def convolution(self, value: str, block: Any, name: str) -> str:
+        """Append a convolution."""
         settings = block._kwargs
         return self.node(
             "Conv",
-            inputs,
+            [value, *self.linear(block, name)],
             name,
-            kernel_shape=list(weight.shape[2:]),
+            kernel_shape=list(settings["kernel"]),
             strides=list(settings["stride"]),
             pads=list(settings["pad"]) * 2,
         )
@@ -90,19 +102,6 @@ class _Graph:
             strides=list(settings["stride"]),
             ceil_mode=int(settings["pooling_convention"] == "full"),
         )
-
-    def stage(self, value: str, block: Any, name: str) -> str:
-        """Append a stage: its convolution, PReLU and pool in the net's order, or a fully connected layer and PReLU."""
-        if not isinstance(block, ConvStage):
-            value = self.linear(self.node("Flatten", [value], f"{name}.flatten", axis=1), block.dense, f"{name}.dense")
-            return self.prelu(value, block.prelu, f"{name}.prelu")
-        value = self.linear(value, block.conv, f"{name}.conv")
-        if block.pool is not None and block.pool_first:
-            value = self.pool(value, block.pool, f"{name}.pool")
-        value = self.prelu(value, block.prelu, f"{name}.prelu")
-        if block.pool is not None and not block.pool_first:
-            value = self.pool(value, block.pool, f"{name}.pool")
-        return value
 
     def normalise(self, pixels: str) -> str:
         """Append the way from uint8 (n, h, w, 3) to the nets' float32 (n, 3, h, w)."""
@@ -136,17 +135,16 @@ def build_onnx(net: Net, pixels: bool = False) -> Any:
     """
     graph = _Graph()
     value = graph.normalise(INPUT) if pixels else INPUT
-    for name, block in net.body.items():
-        value = graph.stage(value, block, name)
-    logits = graph.linear(value, net.face_head, "face_head")
-    heads = {"probability": graph.node("Softmax", [logits], "probability", axis=1)}
-    heads["offsets"] = graph.linear(value, net.box_head, "offsets")
+    for name, block in net.layers().items():
+        value = graph.layer(value, block, name)
+    graph.node("Softmax", [graph.layer(value, net.face_head, "face_head")], OUTPUTS[0], axis=1)
+    graph.layer(value, net.box_head, OUTPUTS[1])
     if net.landmark_head is not None:
-        heads["landmarks"] = graph.linear(value, net.landmark_head, "landmarks")
-    return _model(graph, net, list(heads), pixels)
+        graph.layer(value, net.landmark_head, OUTPUTS[2])
+    return _model(graph, net, OUTPUTS[: 2 + net.spec.landmarks], pixels)
 
 
-def _model(graph: _Graph, net: Net, outputs: list[str], pixels: bool) -> Any:
+def _model(graph: _Graph, net: Net, outputs: tuple[str, ...], pixels: bool) -> Any:
     """Return the checked model around the nodes."""
     onnx, helper = graph.onnx, graph.onnx.helper
     convolutional = net.spec.kind == "pnet"

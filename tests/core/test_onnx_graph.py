@@ -72,6 +72,15 @@ def test_pixels_are_normalised_in_the_graph():
     assert_close([got[0][:, 1]], [FromPixels(net, True, True)(mx.nd.array(pixels, dtype=np.uint8))[0].asnumpy()])
 
 
+def test_opencv_on_a_photo_as_documented():
+    net = random_net("pnet")
+    photo = np.random.default_rng(1).integers(0, 256, (20, 33, 3), dtype=np.uint8)
+    reader = cv2.dnn.readNetFromONNX(np.frombuffer(build_onnx(net).SerializeToString(), np.uint8))
+    reader.setInput(cv2.dnn.blobFromImage(photo, 1 / 128, mean=(127.5, 127.5, 127.5)))
+    got = reader.forward(["probability", "offsets"])
+    assert_close(got, expected_outputs(net, image.normalise(photo[None])))
+
+
 def test_the_graph_is_plain_and_repeatable():
     model = build_onnx(random_net("rnet", order="pool_first"))
     assert [node.op_type for node in model.graph.node] == [
