@@ -37,6 +37,7 @@ COMMANDS = {
     "benchmark train": ("benchmark_train", "samples a second of a training step, and what changes them"),
     "benchmark load": ("benchmark_load", "how fast packs are read, and in how much memory"),
     "import": ("import_legacy", "foreign checkpoints -> a model folder"),
+    "export": ("export", "a model folder -> Seanlinx checkpoints, MXNet symbols or ONNX"),
     "doctor": ("doctor", "what this machine has to run on, and what to do about what is missing"),
 }
 

@@ -1,0 +1,90 @@
+"""Model folders as files for other programs: Seanlinx checkpoints, symbol and parameters, ONNX."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from gluon_mtcnn.core.checkpoint import Model
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.legacy import SEANLINX_LAYERS, checkpoint_path
+from gluon_mtcnn.core.network import Net
+from gluon_mtcnn.core.onnx_graph import build_onnx
+from gluon_mtcnn.core.symbol_graph import build_symbol, symbol_parameters, write_parameters
+
+log = logging.getLogger(__name__)
+SEANLINX_EPOCH = 16
+
+
+def _write_pair(prefix: Path, epoch: int, net: Net, names: dict[str, str], landmarks: bool) -> list[Path]:
+    """Write ``PREFIX-symbol.json`` and ``PREFIX-0016.params``; return the paths."""
+    paths = [prefix.with_name(f"{prefix.name}-symbol.json"), checkpoint_path(prefix, epoch)]
+    with replacing(paths[0]) as temporary:
+        temporary.write_text(build_symbol(net, names, landmarks).tojson() + "\n", encoding="utf-8")
+    write_parameters(paths[1], symbol_parameters(net, names, landmarks))
+    return paths
+
+
+def _check_order(model: Model, net: Net) -> None:
+    """Check that a net may be read as PReLU before pooling, the only order that the original has."""
+    if net.spec.order == "pool_first":
+        for slopes in net.slopes_before_pool():
+            if (slopes.data() < 0).sum().asscalar():
+                raise InputError(
+                    f"{model.path}: the {net.spec.kind} pools before its PReLUs and has negative slopes there, which "
+                    "Seanlinx's nets cannot express: export symbol or onnx instead"
+                )
+
+
+def seanlinx_symbol_names(kind: str) -> dict[str, str]:
+    """Return our block -> the original's layer, with the names of layers that have no parameters."""
+    names = {block: layer for layer, block in SEANLINX_LAYERS[kind].items()}
+    pools = {f"stage{number}.pool": f"pool{number}" for number in (1, 2, 3)}
+    return {**names, **pools, "probability": "cls_prob"}
+
+
+def export_seanlinx(model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH) -> list[Path]:
+    """Write ``pnet-0016.params`` and so on, as Seanlinx/mtcnn names and orders its nets; return the paths.
+
+    Beside each lies ``pnet-symbol.json``, which the original does not need. Its nets have no landmark head: ours is
+    left out, with a warning.
+
+    Raises
+    ------
+    InputError
+        A net that the original's layers cannot express.
+    """
+    for net in model.nets.values():
+        _check_order(model, net)
+    paths = []
+    for kind, net in model.nets.items():
+        if net.spec.landmarks:
+            log.warning("%s: Seanlinx's nets have no landmark head: left out", kind)
+        if net.spec.pooling == "valid":
+            log.warning("%s: pools by the convention that the original dropped with its commit 2d00cb4", kind)
+        paths += _write_pair(Path(folder) / kind, epoch, net, seanlinx_symbol_names(kind), landmarks=False)
+    return paths
+
+
+def export_symbol(model: Model, folder: PathLike) -> list[Path]:
+    """Write ``pnet-symbol.json``, ``pnet-0000.params`` and so on; return the paths.
+
+    Layers are called ``stage1_conv`` .. ``fc_prelu``, outputs ``probability``, ``offsets`` and ``landmarks``.
+    """
+    paths = []
+    for kind, net in model.nets.items():
+        names = {name: name.replace(".", "_") for name in net.layers()}
+        names.update(face_head="face_head", probability="probability", box_head="offsets", landmark_head="landmarks")
+        paths += _write_pair(Path(folder) / kind, 0, net, names, landmarks=True)
+    return paths
+
+
+def export_onnx(model: Model, folder: PathLike, pixels: bool = False) -> list[Path]:
+    """Write ``pnet.onnx`` and so on as `core.onnx_graph.build_onnx` builds them; return the paths."""
+    paths = []
+    for kind, net in model.nets.items():
+        paths.append(Path(folder) / f"{kind}.onnx")
+        with replacing(paths[-1]) as temporary:
+            temporary.write_bytes(build_onnx(net, pixels).SerializeToString(deterministic=True))
+    return paths
