@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+AXES = ((0, 2), (1, 3))  # columns of a box: where it begins and ends in x, in y
+
 
 def _float(boxes: np.ndarray) -> np.ndarray:
     boxes = np.asarray(boxes)
@@ -46,6 +48,13 @@ def intersection(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     width, height = (_shared_length(a[low], a[low + 2], b[low], b[low + 2]) for low in (0, 1))
     width *= height
     return width
+
+
+def paired_intersection(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the (n,) areas in pixels that each of n boxes shares with the other at the same place."""
+    a, b = _float(boxes), _float(others)
+    width, height = (np.minimum(a[:, high], b[:, high]) - np.maximum(a[:, low], b[:, low]) + 1 for low, high in AXES)
+    return np.maximum(width, 0) * np.maximum(height, 0)
 
 
 def _shared_length(low: np.ndarray, high: np.ndarray, other_low: np.ndarray, other_high: np.ndarray) -> np.ndarray:

@@ -15,14 +15,14 @@ import numpy as np
 
 from gluon_mtcnn.core import boxes as box_ops
 from gluon_mtcnn.core.checkpoint import Model, load_model
-from gluon_mtcnn.core.engine import MxnetEngine
+from gluon_mtcnn.core.engine import Cells, open_engine
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import as_bgr, crop_and_resize, pyramid_scales, resize
-from gluon_mtcnn.core.nms import legacy_order, nms
+from gluon_mtcnn.core.image import as_bgr, pyramid_scales
+from gluon_mtcnn.core.nms import legacy_order
 from gluon_mtcnn.core.official_cascade import OfficialCascade
-from gluon_mtcnn.core.types import INPUT_SIZE, NETS, Detections
+from gluon_mtcnn.core.tape import CELL, STRIDE
+from gluon_mtcnn.core.types import NETS, Detections
 
-STRIDE, CELL = 2, 12
 NMS_SCALE, NMS_UNION, NMS_MINIMUM = 0.5, 0.7, 0.7
 
 
@@ -62,20 +62,6 @@ class _Candidates:
         landmarks = None if self.landmarks is None else self.landmarks[index]
         return _Candidates(self.boxes[index], self.calibrated[index], self.scores[index], landmarks)
 
-    def stage(self, mode: str, legacy: bool) -> Stage:
-        """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""
-        order = _order(self.scores, legacy)
-        if mode == "union":
-            left = before = self[nms(self.boxes, self.scores, NMS_UNION, order=order)]
-        else:
-            before = self[order]
-            left = self[nms(self.calibrated, self.scores, NMS_MINIMUM, mode, order)]
-        return Stage(
-            np.concatenate([before.boxes, before.scores[:, None]], axis=1),
-            np.concatenate([left.calibrated, left.scores[:, None]], axis=1),
-            left.landmarks,
-        )
-
 
 class Detector:
     """Finds faces with the nets of a model.
@@ -110,6 +96,7 @@ class Detector:
     def __init__(
         self,
         model: Union[str, os.PathLike, Model],
+        engine: str = "mxnet",
         min_face: float = 20,
         thresholds: Optional[tuple[float, ...]] = None,
         scale_factor: float = 0.709,
@@ -124,12 +111,14 @@ class Detector:
             raise InputError(f"thresholds: expected three numbers from 0 to 1, got {self.thresholds}")
         if compat not in (None, "seanlinx", "official"):
             raise InputError(f"compat: expected 'seanlinx' or 'official', got {compat!r}")
+        if compat == "official" and engine != "mxnet":
+            raise InputError(f"compat 'official' runs with engine 'mxnet' only, got {engine!r}")
         self.kinds = _stages(self.model, last_stage)
         self.min_face, self.scale_factor, self.color = min_face, scale_factor, color
         pyramid_scales(1, 1, min_face, scale_factor)  # refuse bad values here, not at the first image
         self._legacy = compat == "seanlinx"
         self._clipped = self._legacy or self.model.calibration == "clipped"
-        self._engine = MxnetEngine(self.model, device)
+        self._engine = open_engine(engine, self.model, device)
         self._official: Optional[OfficialCascade] = None
         if compat == "official":
             self._official = OfficialCascade(self.model.nets, min_face, scale_factor, self.thresholds, device)
@@ -158,23 +147,24 @@ class Detector:
             return Stage(*self._official.propose(image))
         height, width = image.shape[:2]
         scales = pyramid_scales(height, width, self.min_face, self.scale_factor, CELL)
-        levels = [self._propose_at(image, scale) for scale in scales]
+        sizes = [(int(height * scale), int(width * scale)) for scale in scales]
+        cells = self._engine.propose(image, sizes, self.thresholds[0])
+        ends = np.searchsorted(cells.level, np.arange(len(scales) + 1))
+        levels = [
+            self._propose_at(cells[start:end], scale, image.shape, size)
+            for scale, size, start, end in zip(scales, sizes, ends, ends[1:])
+        ]
         candidates = _Candidates(
             np.concatenate([np.zeros((0, 4)), *(level.boxes for level in levels)]),
             np.concatenate([np.zeros((0, 4)), *(level.calibrated for level in levels)]),
             np.concatenate([np.zeros(0, np.float32), *(level.scores for level in levels)]),
         )
-        return candidates.stage("union", self._legacy)
+        return self._suppress(candidates, "union")
 
-    def _propose_at(self, image: np.ndarray, scale: float) -> _Candidates:
-        level = resize(image, scale)
-        probability, offsets, _ = self._engine.run("pnet", level[None])
-        rows, columns = np.nonzero(probability[0] > np.float32(self.thresholds[0]))
-        scores = probability[0, rows, columns]
-        boxes = self._cells(rows, columns, scale, image.shape, level.shape)
-        keep = nms(boxes, scores, NMS_SCALE, order=_order(scores, self._legacy))
-        boxes, offsets = boxes[keep], offsets[0][:, rows[keep], columns[keep]].T
-        return _Candidates(boxes, box_ops.decode(boxes, offsets), scores[keep])
+    def _propose_at(self, cells: Cells, scale: float, shape: tuple[int, ...], level: tuple[int, int]) -> _Candidates:
+        boxes = self._cells(cells.row, cells.column, scale, shape, level)
+        keep = self._engine.nms(boxes, cells.scores, NMS_SCALE, "union", _order(cells.scores, self._legacy))
+        return _Candidates(boxes[keep], box_ops.decode(boxes[keep], cells.offsets[keep]), cells.scores[keep])
 
     def _cells(
         self, rows: np.ndarray, columns: np.ndarray, scale: float, shape: tuple[int, ...], level: tuple[int, ...]
@@ -195,13 +185,26 @@ class Detector:
         mode = "union" if kind == "rnet" else "minimum"
         if len(squares) == 0:
             points = np.zeros((0, 5, 2)) if self.model.nets[kind].spec.landmarks else None
-            return _Candidates(squares, squares, np.zeros(0, np.float32), points).stage(mode, self._legacy)
-        crops = crop_and_resize(image, squares, INPUT_SIZE[kind])
-        scores, offsets, fractions = self._engine.run_crops(kind, crops)
+            return self._suppress(_Candidates(squares, squares, np.zeros(0, np.float32), points), mode)
+        scores, offsets, fractions = self._engine.refine(kind, image, squares)
         bases = box_ops.clip(squares, *image.shape[:2]) if self._clipped else squares
         points = None if fractions is None else box_ops.decode_landmarks(squares, fractions)
         found = _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
-        return found[scores > np.float32(self.thresholds[NETS.index(kind)])].stage(mode, self._legacy)
+        return self._suppress(found[scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
+
+    def _suppress(self, found: _Candidates, mode: str) -> Stage:
+        """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""
+        order = _order(found.scores, self._legacy)
+        if mode == "union":
+            left = before = found[self._engine.nms(found.boxes, found.scores, NMS_UNION, mode, order)]
+        else:
+            before = found[order]
+            left = found[self._engine.nms(found.calibrated, found.scores, NMS_MINIMUM, mode, order)]
+        return Stage(
+            np.concatenate([before.boxes, before.scores[:, None]], axis=1),
+            np.concatenate([left.calibrated, left.scores[:, None]], axis=1),
+            left.landmarks,
+        )
 
 
 def _order(scores: np.ndarray, legacy: bool) -> np.ndarray:

@@ -132,12 +132,6 @@ def pyramid_scales(height: int, width: int, min_face: float, factor: float = 0.7
     return scales
 
 
-def resize(image: np.ndarray, scale: float) -> np.ndarray:
-    """Return the image resized bilinearly to ``int(side * scale)``."""
-    height, width = image.shape[:2]
-    return cv2.resize(image, (int(width * scale), int(height * scale)), interpolation=cv2.INTER_LINEAR)
-
-
 def crop_and_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarray:
     """Cut integer boxes out of an image and resize each to a square.
 

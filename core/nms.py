@@ -10,29 +10,61 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import area, intersection
+from gluon_mtcnn.core.boxes import area, paired_intersection, sides
 
-BLOCK = 512  # boxes resolved at a time; bounds the overlap matrices to BLOCK x kept
-
-
-def _overlap(boxes: np.ndarray, others: np.ndarray, mode: str) -> np.ndarray:
-    shared = intersection(boxes, others)
-    areas, other_areas = area(boxes)[:, None], area(others)[None]
-    if mode == "union":
-        return shared / (areas + other_areas - shared)
-    return shared / np.minimum(areas, other_areas)
+BLOCK = 1024  # boxes resolved at a time; bounds the pairs that are looked at to BLOCK x kept
+SLACK = 1e-5  # of a box's side: far more than rounding, so that no pair above the threshold is left out
 
 
-def _resolve(suppresses: np.ndarray) -> np.ndarray:
-    """Return which boxes greedy suppression keeps, given (n, n) "i would suppress j" in order of score.
+def _near(low: np.ndarray, length: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return between which values another range may begin to share more than `share` of the longer of the two."""
+    if share <= 0:
+        return np.full_like(low, -np.inf), low + length
+    return low - length * ((1 - share) / share + SLACK), low + length * (1 - share + SLACK)
+
+
+def _suppressing(boxes: np.ndarray, others: np.ndarray, threshold: float, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs (index of a box, index of another) that overlap more than the threshold.
+
+    Only pairs whose left and top edges lie near each other are looked at: an IoU above t needs a shared width of more
+    than t times the wider box.
+    """
+    share = threshold if mode == "union" else 0.0
+    widths, heights = sides(boxes)
+    by_x = np.argsort(others[:, 0], kind="stable")
+    left, right = _near(boxes[:, 0], widths, share)
+    first = np.searchsorted(others[by_x, 0], left)
+    counts = np.maximum(np.searchsorted(others[by_x, 0], right, side="right") - first, 0)
+    i = np.repeat(np.arange(len(boxes)), counts)
+    j = by_x[np.arange(len(i)) + np.repeat(first - np.cumsum(counts) + counts, counts)]
+    top, bottom = _near(boxes[:, 1], heights, share)
+    y = others[j, 1]
+    close = (y >= top[i]) & (y <= bottom[i])
+    i, j = i[close], j[close]
+    over = _overlap(boxes, others, i, j, mode) > threshold
+    return i[over], j[over]
+
+
+def _overlap(boxes: np.ndarray, others: np.ndarray, i: np.ndarray, j: np.ndarray, mode: str) -> np.ndarray:
+    a, b = boxes[i], others[j]
+    shared = paired_intersection(a, b)
+    areas, other_areas = area(a), area(b)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a box without area overlaps nothing
+        if mode == "union":
+            return shared / (areas + other_areas - shared)
+        return shared / np.minimum(areas, other_areas)
+
+
+def _resolve(count: int, better: np.ndarray, worse: np.ndarray) -> np.ndarray:
+    """Return which of `count` boxes in order of score greedy suppression keeps, given the pairs of which one must go.
 
     A box stays when no kept better box suppresses it. That equation has one solution; iterating it settles one more
     link of every chain each time, so it ends after a few rounds, at most n.
     """
-    later = np.triu(suppresses, 1)
-    keep = ~later.any(axis=0)
+    keep = np.zeros(count, bool)
     while True:
-        settled = ~(later & keep[:, None]).any(axis=0)
+        settled = np.ones(count, bool)
+        settled[worse[keep[better]]] = False
         if np.array_equal(settled, keep):
             return keep
         keep = settled
@@ -103,13 +135,15 @@ def nms(
     if mode not in ("union", "minimum"):
         raise ValueError(f"mode must be 'union' or 'minimum', but got {mode!r}")
     boxes = np.asarray(boxes).reshape(-1, 4)
+    boxes = boxes if boxes.dtype == np.float64 else boxes.astype(np.float32)
     if order is None:
         order = np.argsort(-np.asarray(scores), kind="stable")
-    kept: list[np.ndarray] = []
+    kept = np.zeros(0, np.int64)
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
-        if kept:
-            better = np.concatenate(kept)
-            block = block[~(_overlap(boxes[better], boxes[block], mode) > threshold).any(axis=0)]
-        kept.append(block[_resolve(_overlap(boxes[block], boxes[block], mode) > threshold)])
-    return np.concatenate(kept) if kept else np.zeros(0, np.int64)
+        _, worse = _suppressing(boxes[kept], boxes[block], threshold, mode)
+        block = np.delete(block, worse)
+        better, worse = _suppressing(boxes[block], boxes[block], threshold, mode)
+        forward = better < worse
+        kept = np.concatenate([kept, block[_resolve(len(block), better[forward], worse[forward])]])
+    return kept

@@ -39,6 +39,7 @@ def _import_mxnet() -> Any:
             "pip uninstall mxnet-cu112 and pip install 'gluon-mtcnn[cpu]'"
         )
     missing = cuda.preload() if gpu else []
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # or every executor that is bound says so on stderr
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

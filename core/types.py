@@ -16,6 +16,7 @@ import numpy as np
 POSITIVE, NEGATIVE, PART, LANDMARK = 1, 0, -1, -2
 LABEL_NAMES = {POSITIVE: "positive", NEGATIVE: "negative", PART: "part", LANDMARK: "landmark"}
 NETS = ("pnet", "rnet", "onet")
+ENGINES = ("mxnet", "onnx", "plain")  # what can run them, see core.engine
 INPUT_SIZE = {"pnet": 12, "rnet": 24, "onet": 48}
 
 

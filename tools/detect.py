@@ -109,7 +109,9 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
-    detector = Detector(model, args.min_face, args.thresholds, last_stage=args.last_stage, compat=args.compat)
+    detector = Detector(
+        model, args.engine, args.min_face, args.thresholds, last_stage=args.last_stage, compat=args.compat
+    )
     landmarks = model.nets[detector.kinds[-1]].spec.landmarks
     with ExitStack() as stack:
         outputs = Outputs(_open_outputs(args, sources, landmarks, stack))

@@ -8,7 +8,7 @@ from typing import Any, Optional
 
 from gluon_mtcnn import model as model_folder
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.tools.options import finite_float, three_thresholds
 
 DEFAULT_MODEL = Path(model_folder.__file__).parent / "default"
@@ -20,13 +20,16 @@ def add_detector_options(
     thresholds: str = "the model's first two and .02",
     title: str = "detector (with --images)",
 ) -> None:
-    """Add --model, --min-face, --thresholds and --compat; `thresholds` and `title` are texts of the help."""
+    """Add --model, --min-face, --thresholds, --engine and --compat; `thresholds` and `title` are texts of the help."""
     group = parser.add_argument_group(title)
     group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
     group.add_argument(
         "--min-face", type=finite_float, default=20, metavar="PX", help="smallest face, default %(default)s"
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
+    group.add_argument(
+        "--engine", choices=ENGINES, default="mxnet", help="what runs the nets, default %(default)s; plain: to compare"
+    )
     group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
 
 
@@ -72,4 +75,4 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
 
     own = model.thresholds
     used = args.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
-    return Detector(model, min_face=args.min_face, thresholds=used, compat=args.compat), max(own[2], used[2])
+    return Detector(model, args.engine, args.min_face, used, compat=args.compat), max(own[2], used[2])

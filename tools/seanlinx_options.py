@@ -156,7 +156,9 @@ def _detector(args: argparse.Namespace, last_stage: str, scratch: str) -> Any:
     wanted = NETS.index(last_stage) + 1
     folder = _model_folder(args.prefix[:wanted], args.epoch, scratch)
     thresholds = (*args.thresh, 1.0, 1.0)[:3]
-    return Detector(folder, args.min_face, thresholds, last_stage=last_stage, compat="seanlinx", device=device)
+    return Detector(
+        folder, min_face=args.min_face, thresholds=thresholds, last_stage=last_stage, compat="seanlinx", device=device
+    )
 
 
 def demo(argv: Optional[Sequence[str]] = None) -> int:

@@ -7,13 +7,12 @@ from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.checkpoint import Model
 from gluon_mtcnn.core.detector import Detector
-from gluon_mtcnn.core.engine import MxnetEngine
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.network import NetSpec, build, initialise
 from gluon_mtcnn.core.official import load_mxnet_det
 from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.core.types import ENGINES, NETS
 
 
 @pytest.fixture(scope="module")
@@ -94,21 +93,14 @@ def test_colour_order_matters_and_is_explicit(model, photo):
         ({"min_face": 0}, "min face must be > 0"),
         ({"scale_factor": 1.2}, "scale factor in"),
         ({"compat": "caffe"}, "compat: expected 'seanlinx' or 'official', got 'caffe'"),
+        ({"engine": "torch"}, "engine: expected mxnet, onnx, plain, got 'torch'"),
+        ({"engine": "onnx", "compat": "official"}, "compat 'official' runs with engine 'mxnet' only"),
         ({"last_stage": "qnet"}, "last stage: expected pnet, rnet, onet, got 'qnet'"),
     ],
 )
 def test_bad_options(model, options, message):
     with pytest.raises(InputError, match=message):
         Detector(model, **options)
-
-
-def test_batches_of_crops_are_padded_invisibly(model):
-    engine = MxnetEngine(model)
-    crops = np.random.default_rng(1).integers(0, 256, (300, 24, 24, 3), np.uint8)
-    scores, offsets, landmarks = engine.run_crops("rnet", crops)
-    assert (scores.shape, offsets.shape, landmarks) == ((300,), (300, 4), None)
-    alone, _, _ = engine.run("rnet", crops[299:])
-    np.testing.assert_allclose(scores[299:], alone, atol=1e-6)
 
 
 def test_landmarks_follow_the_square(model, photo):
@@ -126,11 +118,12 @@ RUNS = ["fddb_default_0.6_0.7_0.7_min24", "min20_0.6_0.7_0.7", "demo_default_0.5
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_compat_gives_the_originals_boxes_after_every_stage(shared, run):
+@pytest.mark.parametrize("engine", ENGINES)
+def test_compat_gives_the_originals_boxes_after_every_stage(shared, run, engine):
     folder = shared / "seanlinx"
     expected = json.loads((folder / "golden_test01.json").read_text())["runs"][run]
     legacy = load_seanlinx({k: folder / "model" / k for k in NETS}, dict.fromkeys(NETS, 16))
-    detector = Detector(legacy, expected["min_face"], tuple(expected["thresholds"]), compat="seanlinx")
+    detector = Detector(legacy, engine, expected["min_face"], tuple(expected["thresholds"]), compat="seanlinx")
     stages = detector.stages(images.read(folder / "test01.jpg"))
     for kind, stage in stages.items():
         for name, got in (("boxes", stage.before), ("boxes_c", stage.after)):
@@ -153,7 +146,7 @@ def test_exact_arithmetic_finds_the_same_faces(shared):
 def test_official_weights_find_the_same_faces_in_both_arithmetics(shared):
     model = load_mxnet_det(shared / "official_mxnet")
     photo = images.read(shared / "seanlinx" / "test01.jpg")
-    ours, official = (Detector(model, 24, compat=compat).detect(photo) for compat in (None, "official"))
+    ours, official = (Detector(model, min_face=24, compat=compat).detect(photo) for compat in (None, "official"))
     sure = official.boxes[official.scores > 0.95]
     overlap = iou(sure, ours.boxes)
     assert len(sure) >= 5

@@ -152,7 +152,7 @@ def test_the_cascade_runs_once_and_the_packs_do_not_depend_on_the_workers(small_
 def test_the_seanlinx_recipe_mines_with_the_original_s_arithmetic(small_wider, model, tmp_path):
     assert MINING["seanlinx"].compat == "seanlinx"
     make(small_wider, model, tmp_path / "out", "rnet", compat="seanlinx")
-    detector = Detector(model, 30, (0.3, 0.3, 0.3), last_stage="pnet", compat="seanlinx")
+    detector = Detector(model, "mxnet", 30, (0.3, 0.3, 0.3), last_stage="pnet", compat="seanlinx")
     photos = islice(read_wider(small_wider[1], small_wider[0]), PHOTOS)
     found = read_detections(tmp_path / "out" / "detections.pkl")
     for boxes, photo in zip(found, photos):

@@ -1,0 +1,125 @@
+"""The nets as Seanlinx/mtcnn runs them, kept to be compared with: the same boxes, none of the speed.
+
+An executor bound anew for every scale and batch, layers in the checkpoint's order, batches padded to 256 and 16, one
+crop and one suppressed box at a time in Python. `benchmark detect` measures the other engines against it in the same
+run, and checks their boxes.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Optional
+
+import cv2
+import numpy as np
+
+from gluon_mtcnn.core.boxes import area, intersection
+from gluon_mtcnn.core.checkpoint import Model
+from gluon_mtcnn.core.engine import Cells
+from gluon_mtcnn.core.image import normalise
+from gluon_mtcnn.core.network import ConvStage, Net
+from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.types import INPUT_SIZE
+
+BATCH = {"rnet": 256, "onet": 16}
+
+
+class PlainEngine:
+    """The nets of a model as symbols; see `core.engine.Engine`."""
+
+    def __init__(self, model: Model, device: Any = None) -> None:
+        self._device = device or mx.cpu()
+        self._symbols = {kind: plain_symbol(net) for kind, net in model.nets.items()}
+
+    def clone(self) -> PlainEngine:
+        """See `core.engine.Engine`."""
+        other = object.__new__(PlainEngine)
+        other.__dict__.update(self.__dict__)
+        return other
+
+    def _forward(self, kind: str, images: np.ndarray) -> list[np.ndarray]:
+        """Bind, run and return probabilities of both classes, offsets and, from a landmark head, landmarks."""
+        symbol, arrays = self._symbols[kind]
+        data = mx.nd.array(normalise(images), ctx=self._device)
+        executor = symbol.bind(self._device, {**arrays, "data": data}, grad_req="null")
+        return [output.asnumpy() for output in executor.forward(is_train=False)]
+
+    def propose(self, image: np.ndarray, sizes: list[tuple[int, int]], threshold: float) -> Cells:
+        """See `core.engine.Engine`."""
+        parts = []
+        for level, (height, width) in enumerate(sizes):
+            resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+            probability, offsets = (output[0] for output in self._forward("pnet", resized[None])[:2])
+            row, column = np.where(probability[1] > np.float32(threshold))
+            scores = probability[1, row, column]
+            parts.append(Cells(np.full(len(row), level), row, column, scores, offsets[:, row, column].T))
+        return Cells.concatenate(parts)
+
+    def refine(
+        self, kind: str, image: np.ndarray, squares: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
+        """See `core.engine.Engine`."""
+        crops = np.stack([_crop(image, square, INPUT_SIZE[kind]) for square in squares.astype(np.int64)])
+        parts = []
+        for start in range(0, len(crops), BATCH[kind]):
+            batch = crops[start : start + BATCH[kind]]
+            padded = batch[np.arange(BATCH[kind]) % len(batch)]
+            parts.append([output[: len(batch)] for output in self._forward(kind, padded)])
+        probability, offsets, *landmarks = (np.concatenate(outputs) for outputs in zip(*parts))
+        return probability[:, 1], offsets, landmarks[0] if landmarks else None
+
+    def nms(self, boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: str, order: np.ndarray) -> np.ndarray:
+        """Return what greedy suppression keeps, one box at a time."""
+        keep, areas = [], area(boxes)
+        while len(order):
+            best, order = order[0], order[1:]
+            keep.append(best)
+            shared = intersection(boxes[best : best + 1], boxes[order])[0]
+            if mode == "union":
+                overlap = shared / (areas[best] + areas[order] - shared)
+            else:
+                overlap = shared / np.minimum(areas[best], areas[order])
+            order = order[overlap <= threshold]
+        return np.array(keep, np.int64)
+
+
+def _crop(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
+    """Return one inclusive square, zero outside the image, resized."""
+    x1, y1, x2, y2 = (int(v) for v in square)
+    height, width = image.shape[:2]
+    patch = np.zeros((y2 - y1 + 1, x2 - x1 + 1, 3), np.uint8)
+    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2 + 1, width), min(y2 + 1, height)
+    patch[top - y1 : bottom - y1, left - x1 : right - x1] = image[top:bottom, left:right]
+    return cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR)
+
+
+def plain_symbol(net: Net) -> tuple[Any, dict[str, Any]]:
+    """Return a net as the original writes it (MXNet's own PReLU, softmax at the end), and its other arguments."""
+    value, arrays = mx.sym.var("data"), {}
+
+    def linear(value: Any, block: Any, name: str) -> Any:
+        arrays[f"{name}_weight"], arrays[f"{name}_bias"] = block.weight.data(), block.bias.data()
+        outputs, _, *kernel = block.weight.shape
+        if kernel:
+            return mx.sym.Convolution(value, kernel=kernel, num_filter=outputs, name=name)
+        return mx.sym.FullyConnected(value, num_hidden=outputs, name=name)
+
+    def prelu(value: Any, block: Any, name: str) -> Any:
+        arrays[f"{name}_gamma"] = block.alpha.data()
+        return mx.sym.LeakyReLU(value, mx.sym.var(f"{name}_gamma"), act_type="prelu", name=name)
+
+    def pool(value: Any, block: Any) -> Any:
+        names = ("kernel", "stride", "pooling_convention")
+        return mx.sym.Pooling(value, pool_type="max", **{name: block.pool._kwargs[name] for name in names})
+
+    for name, block in net.body.items():
+        if not isinstance(block, ConvStage):
+            value = prelu(linear(value, block.dense, name), block.prelu, f"{name}_prelu")
+            continue
+        value = linear(value, block.conv, name)
+        value = pool(value, block) if block.pool is not None and block.pool_first else value
+        value = prelu(value, block.prelu, f"{name}_prelu")
+        value = pool(value, block) if block.pool is not None and not block.pool_first else value
+    heads = [mx.sym.softmax(linear(value, net.face_head, "face"), axis=1), linear(value, net.box_head, "box")]
+    if net.landmark_head is not None:
+        heads.append(linear(value, net.landmark_head, "landmark"))
+    return mx.sym.Group(heads), arrays

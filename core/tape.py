@@ -1,0 +1,139 @@
+"""The image pyramid on a tape: every level cut into strips of one height, laid side by side, read in windows.
+
+A fully convolutional net wants few shapes, since planning and compiling for a new one costs more than running it. Here
+there are as many as heights times widths of windows below, whatever the image. Neighbouring windows and strips overlap
+by cell - stride pixels, so every cell of every level lies whole in exactly one window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Optional
+
+import cv2
+import numpy as np
+
+CELL, STRIDE = 12, 2
+OVERLAP = CELL - STRIDE
+HEIGHTS = (64, 80, 96, 112, 128)
+WIDTHS = (192, 384, 768)  # the last window of a tape is the narrowest that holds the rest
+OUTSIDE = 1.0
+
+
+def map_side(side: int, ceil: bool) -> int:
+    """Return how many cells a net whose pool rounds up (`ceil`) or down sees along a side of `side` pixels."""
+    return max(0, (side - CELL + (STRIDE - 1 if ceil else 0)) // STRIDE + 1)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A piece of the tape: where it starts, its height and width in pixels."""
+
+    start: int
+    height: int
+    width: int
+
+
+class Tape:
+    """Where the strips of a pyramid lie.
+
+    Parameters
+    ----------
+    sizes : list of (height, width)
+        Of the levels, pixels, each at least a cell.
+    ceil : bool
+        Whether the net's pool rounds up, which gives an odd side one more cell.
+    """
+
+    def __init__(self, sizes: list[tuple[int, int]], ceil: bool) -> None:
+        self._sizes = sizes
+        self._maps = np.array([[map_side(side, ceil) for side in size] for size in sizes]).reshape(-1, 2)
+        widths = np.array([width + width % STRIDE for _, width in sizes], np.int64)
+        # The height that leaves the least area; strips of a level: as many as its map needs.
+        lengths = [int((self._strips(height) * widths).sum()) for height in HEIGHTS]
+        best = int(np.argmin([height * length for height, length in zip(HEIGHTS, lengths)]))
+        self.height, self.length = HEIGHTS[best], lengths[best]
+        counts = self._strips(self.height)
+        self._level = np.repeat(np.arange(len(sizes)), counts)
+        first = np.repeat(np.cumsum(counts) - counts, counts)
+        self._row = (np.arange(len(self._level)) - first) * self._rows(self.height)  # first map row of each strip
+        ends = np.cumsum(widths[self._level])
+        self._x = ends - widths[self._level]
+
+    @staticmethod
+    def _rows(height: int) -> int:
+        return (height - OVERLAP) // STRIDE
+
+    def _strips(self, height: int) -> np.ndarray:
+        return -(-self._maps[:, 0] // self._rows(height))
+
+    def windows(self) -> Iterator[Window]:
+        """Yield the windows that cover the tape, in order."""
+        start = 0
+        while self.length - start > OVERLAP:
+            rest = self.length - start
+            yield Window(start, self.height, next((w for w in WIDTHS if w >= rest), WIDTHS[-1]))
+            start += WIDTHS[-1] - OVERLAP
+
+    def paint(self, window: Window, levels: list[np.ndarray], out: np.ndarray) -> None:
+        """Write a window's pixels.
+
+        Parameters
+        ----------
+        window : Window
+        levels : list of (3, h, w) uint8
+        out : (4, height, width) float32
+            Three channels of pixels, and one that is 1 where there is no image; what the others hold there is not
+            touched.
+        """
+        out[3] = OUTSIDE
+        stop = window.start + window.width
+        begin = int(np.searchsorted(self._x, window.start, side="right")) - 1
+        for strip in range(begin, int(np.searchsorted(self._x, stop))):
+            level, x = int(self._level[strip]), int(self._x[strip])
+            top = int(self._row[strip]) * STRIDE
+            left, right = max(x, window.start), min(x + self._sizes[level][1], stop)
+            if left >= right:
+                continue
+            pixels = levels[level][:, top : top + window.height, left - x : right - x]
+            rows, columns = slice(0, pixels.shape[1]), slice(left - window.start, right - window.start)
+            out[:3, rows, columns] = pixels
+            out[3, rows, columns] = 0
+
+    def locate(
+        self, window: Window, rows: np.ndarray, columns: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Say of which level the cells of a window's map are.
+
+        Parameters
+        ----------
+        window : Window
+        rows, columns : (n,)
+            In the net's output for the window.
+
+        Returns
+        -------
+        inside : (n,) bool
+            False for cells between strips, which are no cells of any level.
+        level, row, column : (m,)
+            Of those inside: the level, and the cell in its map.
+        """
+        x = window.start + columns * STRIDE
+        strip = np.searchsorted(self._x, x, side="right") - 1
+        level = self._level[strip]
+        row, column = self._row[strip] + rows, (x - self._x[strip]) // STRIDE
+        inside = (row < self._maps[level, 0]) & (column < self._maps[level, 1])
+        return inside, level[inside], row[inside], column[inside]
+
+
+def planar_levels(image: np.ndarray, sizes: list[tuple[int, int]]) -> list[np.ndarray]:
+    """Return the image (h, w, 3) resized bilinearly to each (height, width), as (3, height, width) uint8."""
+    return [planar(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)) for height, width in sizes]
+
+
+def planar(image: np.ndarray, out: Optional[np.ndarray] = None) -> np.ndarray:
+    """Return an image (h, w, 3) uint8 as (3, h, w)."""
+    out = np.empty((3, *image.shape[:2]), np.uint8) if out is None else out
+    cv2.split(image, [out[0], out[1], out[2]])
+    return out
