@@ -144,3 +144,26 @@ def test_threads_follow_the_environment(monkeypatch):
     assert runtime.threads() == 3
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     assert runtime.threads() == os.cpu_count()
+
+
+@pytest.mark.slow
+def test_memory_grows_less_with_every_shape(checkout):
+    """500 image sizes through one convolution: megabytes that the last 200 added."""
+    code = """
+import numpy as np, os
+from gluon_mtcnn.core.runtime import mx
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+layer = mx.gluon.nn.Conv2D(10, 3, in_channels=3)
+layer.initialize()
+for i in range(500):
+    layer(mx.nd.zeros((1, 3, 300 + i, 300))).wait_to_read()
+    if i == 299:
+        before = resident()
+print(resident() - before)
+"""
+    bounded, unbounded = (
+        int(run_python(code, checkout, **more).stdout) for more in ({}, {"MXNET_MKLDNN_CACHE_NUM": "-1"})
+    )
+    assert bounded < unbounded / 2
