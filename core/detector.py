@@ -7,7 +7,12 @@ proposals that are one pixel wider, offsets counted from the clipped square); "o
 
 from __future__ import annotations
 
+import copy
 import os
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -17,9 +22,10 @@ from gluon_mtcnn.core import boxes as box_ops
 from gluon_mtcnn.core.checkpoint import Model, load_model
 from gluon_mtcnn.core.engine import Cells, open_engine
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import as_bgr, pyramid_scales
+from gluon_mtcnn.core.image import COLORS, as_bgr, pyramid_scales, read
 from gluon_mtcnn.core.nms import legacy_order
 from gluon_mtcnn.core.official_cascade import OfficialCascade
+from gluon_mtcnn.core.parallel import map_ahead
 from gluon_mtcnn.core.tape import CELL, STRIDE
 from gluon_mtcnn.core.types import NETS, Detections
 
@@ -69,6 +75,8 @@ class Detector:
     Parameters
     ----------
     model : path of a model folder, or a loaded Model
+    engine : {"mxnet", "onnx", "plain"}
+        What runs the nets; all find the same faces. "plain" works as the original did and is there to be compared with.
     min_face : float
         Smallest face to look for, pixels.
     thresholds : three floats, optional
@@ -80,7 +88,7 @@ class Detector:
     compat : {"seanlinx", "official"}, optional
         Repeat the arithmetic of Seanlinx/mtcnn or of the official MATLAB code.
     color : {"bgr", "rgb"}
-        Order of the channels in the images given to `detect`.
+        Order of the channels in arrays; PIL images know theirs.
     device : MXNet context, optional
 
     Raises
@@ -90,7 +98,8 @@ class Detector:
 
     Notes
     -----
-    Use one detector a thread.
+    Threads may share a detector: one waits for the other. To work at the same time, give each thread a `clone`, or let
+    `detect_many` do it.
     """
 
     def __init__(
@@ -106,13 +115,15 @@ class Detector:
         device: Any = None,
     ) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
-        self.thresholds = tuple(thresholds or self.model.thresholds)
+        self.thresholds = tuple(self.model.thresholds if thresholds is None else thresholds)
         if len(self.thresholds) != 3 or not all(0 <= t <= 1 for t in self.thresholds):
             raise InputError(f"thresholds: expected three numbers from 0 to 1, got {self.thresholds}")
         if compat not in (None, "seanlinx", "official"):
             raise InputError(f"compat: expected 'seanlinx' or 'official', got {compat!r}")
         if compat == "official" and engine != "mxnet":
             raise InputError(f"compat 'official' runs with engine 'mxnet' only, got {engine!r}")
+        if color not in COLORS:
+            raise InputError(f"color must be 'bgr' or 'rgb', but got {color!r}")
         self.kinds = _stages(self.model, last_stage)
         self.min_face, self.scale_factor, self.color = min_face, scale_factor, color
         pyramid_scales(1, 1, min_face, scale_factor)  # refuse bad values here, not at the first image
@@ -122,24 +133,98 @@ class Detector:
         self._official: Optional[OfficialCascade] = None
         if compat == "official":
             self._official = OfficialCascade(self.model.nets, min_face, scale_factor, self.thresholds, device)
+        self._lock = threading.Lock()
+        self._clones: list[Detector] = []
 
-    def detect(self, image: np.ndarray) -> Detections:
-        """Return the faces of an image (h, w[, 1, 3 or 4]), best score first; boxes in its inclusive pixels."""
+    def detect(self, image: Any) -> Detections:
+        """Return the faces of an image, best score first; boxes in its inclusive pixels.
+
+        Parameters
+        ----------
+        image : array or PIL image
+            (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), of any size from 0 on; uint8, uint16, bool or float 0..255.
+
+        Raises
+        ------
+        InputError
+            Not such an image.
+        """
         return self.stages(image)[self.kinds[-1]].detections()
 
-    def stages(self, image: np.ndarray) -> dict[str, Stage]:
-        """Return what each net left, by net; boxes before and after calibration."""
-        image = as_bgr(image, self.color)
-        found = {"pnet": self._propose(image)}
-        for kind in self.kinds[1:]:
-            before = found[NETS[NETS.index(kind) - 1]]
-            found[kind] = self._refine(kind, image, before.after[:, :4])
-        return found
+    def detect_batch(self, images: Sequence[Any]) -> list[Detections]:
+        """Return the faces of each of several images of any sizes; arguments as of `detect`."""
+        return [self.detect(image) for image in images]
 
-    def stage(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Stage:
+    def detect_many(
+        self, images: Iterable[Any], workers: int = 1, errors: str = "raise"
+    ) -> Iterator[Union[Detections, InputError]]:
+        """Detect in any number of images, reading ahead and in order.
+
+        Memory holds about two images a worker, however many there are.
+
+        Parameters
+        ----------
+        images : iterable of paths, arrays and PIL images
+            Taken one by one; files are read without EXIF rotation.
+        workers : int
+            Threads that detect, each with a clone of this detector; one more reads.
+        errors : {"raise", "return"}
+            What to do about an image that cannot be read: end with its InputError, or give that in its place.
+
+        Yields
+        ------
+        Detections
+        """
+        if errors not in ("raise", "return") or workers < 1:
+            raise InputError(f"expected errors 'raise' or 'return' and workers >= 1, got {errors!r} and {workers}")
+        self._clones += [self.clone() for _ in range(workers - 1 - len(self._clones))]
+        idle: queue.SimpleQueue[Detector] = queue.SimpleQueue()
+        for detector in (self, *self._clones[: workers - 1]):
+            idle.put(detector)
+
+        def detect(image: Any) -> Union[Detections, InputError]:
+            try:
+                pixels = read(image) if isinstance(image, (str, os.PathLike)) else as_bgr(image, self.color)
+            except InputError as error:
+                return error
+            detector = idle.get()
+            try:
+                return detector._cascade(pixels)[self.kinds[-1]].detections()
+            finally:
+                idle.put(detector)
+
+        with closing(map_ahead(detect, images, threads=workers + 1, ahead=2 * workers)) as results:
+            for result in results:
+                if isinstance(result, InputError) and errors == "raise":
+                    raise result
+                yield result
+
+    def clone(self) -> Detector:
+        """Return a detector that shares the weights, for another thread."""
+        other = copy.copy(self)
+        other._engine, other._clones = self._engine.clone(), []
+        if not self._official:  # its nets are shared as they are: there threads go on waiting for each other
+            other._lock = threading.Lock()
+        return other
+
+    def stages(self, image: Any) -> dict[str, Stage]:
+        """Return what each net left, by net; boxes before and after calibration."""
+        return self._cascade(as_bgr(image, self.color))
+
+    def stage(self, kind: str, image: Any, candidates: np.ndarray) -> Stage:
         """Return what one net leaves: the P-Net of the image alone, R and O of the boxes (n, 4) of the net before."""
         image = as_bgr(image, self.color)
-        return self._propose(image) if kind == "pnet" else self._refine(kind, image, candidates)
+        with self._lock:
+            return self._propose(image) if kind == "pnet" else self._refine(kind, image, candidates)
+
+    def _cascade(self, image: np.ndarray) -> dict[str, Stage]:
+        """Return what each net leaves of a BGR image."""
+        with self._lock:
+            found = {"pnet": self._propose(image)}
+            for kind in self.kinds[1:]:
+                before = found[NETS[NETS.index(kind) - 1]]
+                found[kind] = self._refine(kind, image, before.after[:, :4])
+        return found
 
     def _propose(self, image: np.ndarray) -> Stage:
         """P-Net over the pyramid; NMS .5 within a scale, .7 over all."""

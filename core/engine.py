@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
@@ -19,6 +20,7 @@ from gluon_mtcnn.core.types import ENGINES, INPUT_SIZE
 
 BATCHES = {"rnet": (4, 8, 16, 24, 32, 48, 64), "onet": (1, 2, 4, 6, 8, 12, 16)}
 BOX, POINTS = slice(1, 5), slice(5, 15)  # outputs of a folded net; 0 is the logit
+_CPUS = itertools.count(1)  # numbers of CPU devices that are not in use
 LOGIT_MARGIN = 1e-3  # far more than rounding: cells that may pass are found by logit, then asked for their score
 
 
@@ -183,9 +185,15 @@ class MxnetEngine(FoldedEngine):
             self._symbols[kind] = _symbol(layers, self._device)
 
     def clone(self) -> MxnetEngine:
-        """See `Engine`."""
+        """See `Engine`. MXNet has one thread for each CPU device: clones on the CPU get devices of their own."""
         other = object.__new__(MxnetEngine)
         other.__dict__.update(self.__dict__, _bound={})
+        if self._device.device_type == "cpu":
+            other._device = mx.cpu(next(_CPUS))
+            other._symbols = {
+                kind: (symbol, {name: array.copyto(other._device) for name, array in arrays.items()})
+                for kind, (symbol, arrays) in self._symbols.items()
+            }
         return other
 
     def _bind(self, kind: str, shape: tuple[int, ...]) -> _Executor:
@@ -202,7 +210,7 @@ class _Executor:
         memory = np.zeros(shape, np.float32)
         self.input = memory[:]  # another view: from_numpy makes its argument read-only
         self._host = mx.nd.from_numpy(memory, zero_copy=True)
-        self._data = self._host if device.device_type == "cpu" else mx.nd.zeros(shape, ctx=device)
+        self._data = self._host if device == self._host.context else mx.nd.zeros(shape, ctx=device)
         self._executor = symbol.bind(
             device, {**arrays, "data": self._data}, grad_req="null", shared_exec=shared and shared._executor
         )

@@ -7,7 +7,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Union
+from typing import Any, Union
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+COLORS = ("bgr", "rgb")
 MEAN, SCALE = 127.5, 0.0078125
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 EXIF_ORIENTATION = 0x0112
@@ -84,22 +85,25 @@ def _turn_webp(image: np.ndarray, data: bytes) -> np.ndarray:
     return np.ascontiguousarray(image[:: -1 if flip else 1, :: -1 if mirror else 1])
 
 
-def as_bgr(image: np.ndarray, color: str = "bgr") -> np.ndarray:
-    """Return any numpy image as contiguous BGR uint8 (h, w, 3).
+def as_bgr(image: Any, color: str = "bgr") -> np.ndarray:
+    """Return any image in memory as contiguous BGR uint8 (h, w, 3).
 
     Parameters
     ----------
-    image : (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); uint8, uint16 (scaled down), bool or float (0..255)
+    image : array or PIL image
+        (h, w), (h, w, 1), (h, w, 3) or (h, w, 4); uint8, uint16 (scaled down), bool or float (0..255).
     color : {"bgr", "rgb"}
-        Order of the first three channels of colour images.
+        Order of the first three channels of colour arrays; a PIL image knows its own.
 
     Raises
     ------
     InputError
         Another shape, type or order.
     """
-    if color not in ("bgr", "rgb"):
+    if color not in COLORS:
         raise InputError(f"color must be 'bgr' or 'rgb', but got {color!r}")
+    if hasattr(image, "getbands"):
+        image, color = _from_pil(image), "rgb"
     image = np.asarray(image)
     if image.ndim == 2:
         image = image[..., None]
@@ -115,6 +119,13 @@ def as_bgr(image: np.ndarray, color: str = "bgr") -> np.ndarray:
         image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     return np.ascontiguousarray(image[..., ::-1] if color == "rgb" else image)
+
+
+def _from_pil(image: Any) -> np.ndarray:
+    """Return a PIL image as an array, RGB or grey; modes I hold 16 bits."""
+    if image.mode.startswith("I"):
+        return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+    return np.asarray(image if image.mode in ("L", "F", "RGB") else image.convert("RGB"))
 
 
 def pyramid_scales(height: int, width: int, min_face: float, factor: float = 0.709, cell: int = 12) -> list[float]:

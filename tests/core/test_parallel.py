@@ -1,0 +1,48 @@
+import threading
+import time
+
+import pytest
+
+from gluon_mtcnn.core.parallel import map_ahead
+
+
+def test_results_come_in_order_and_nothing_runs_too_far_ahead():
+    taken = []
+
+    def items():
+        for i in range(20):
+            taken.append(i)
+            yield i
+
+    def slow_first(i):
+        time.sleep(0.02 if i % 5 == 0 else 0)
+        return -i
+
+    for i, result in enumerate(map_ahead(slow_first, items(), threads=3, ahead=4)):
+        assert result == -i
+        assert len(taken) <= i + 5 + 1
+
+
+def test_an_error_comes_in_its_place_and_ends_the_work():
+    begun = []
+
+    def fail(i):
+        begun.append(i)
+        if i == 2:
+            raise ValueError("two")
+        return i
+
+    results = map_ahead(fail, range(1000), threads=2, ahead=3)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(results)
+    assert max(begun) < 10
+
+
+def test_no_thread_is_left_when_the_caller_stops():
+    before = threading.active_count()
+    results = map_ahead(abs, range(100), threads=2, ahead=2)
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+    assert list(map_ahead(abs, [], threads=2, ahead=2)) == []
