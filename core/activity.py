@@ -1,4 +1,4 @@
-"""What this process is doing, for whoever watches over it: its phase, since when, and how many steps it has taken.
+"""What this process is doing, for whoever watches over it: its phase, and how many steps it has taken.
 
 Only `NOW` is written, by the code that does the work; a thread of a job's member reads it (`tools.member`). Imports no
 MXNet.
@@ -6,7 +6,6 @@ MXNet.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,23 +18,21 @@ class Activity:
     Attributes
     ----------
     phase : str
-        STARTING until the work begins, CONNECTING to the other members of a job, WORKING, WAITING for the others, or
-        FINISHED.
-    since : float
-        When the phase began, or the last step in it ended, by `time.monotonic`.
+        STARTING until the work begins, CONNECTING to the other members of a job (in which servers stay), WORKING,
+        WAITING for the others, or FINISHED.
     steps : int
     """
 
     def __init__(self) -> None:
-        self.phase, self.steps, self.since = STARTING, 0, time.monotonic()
+        self.phase, self.steps = STARTING, 0
 
     def enter(self, phase: str) -> None:
         """Begin a phase."""
-        self.phase, self.since = phase, time.monotonic()
+        self.phase = phase
 
     def step(self) -> None:
         """Count a finished step."""
-        self.steps, self.since = self.steps + 1, time.monotonic()
+        self.steps += 1
 
     @contextmanager
     def waiting(self) -> Iterator[None]:

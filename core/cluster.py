@@ -18,17 +18,23 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.activity import CONNECTING, NOW, WORKING
+from gluon_mtcnn.core.activity import CONNECTING, FINISHED, NOW, WORKING
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.train_config import DIST_KVSTORES
 
-KVSTORES = ("dist_sync", "dist_async", "dist_sync_device")
 _DIGEST_BITS = 24  # a float32 holds such a number exactly
 
 
 def in_job() -> bool:
     """Whether this process is a worker of a parameter-server job."""
     return os.environ.get("DMLC_ROLE") == "worker"
+
+
+def serve() -> None:
+    """Be the scheduler or a server, as the environment says, until the job is done."""
+    NOW.enter(CONNECTING)
+    mx.kvstore.kvstore_server.KVStoreServer(mx.kv.create("dist")).run()
 
 
 class Cluster:
@@ -55,8 +61,8 @@ class Cluster:
     """
 
     def __init__(self, kind: str) -> None:
-        if kind not in KVSTORES:
-            raise InputError(f"kvstore: expected one of {', '.join(KVSTORES)}, got {kind!r}")
+        if kind not in DIST_KVSTORES:
+            raise InputError(f"kvstore: expected one of {', '.join(DIST_KVSTORES)}, got {kind!r}")
         if not in_job():
             raise InputError(f"kvstore: {kind} needs gluon-mtcnn launch, which starts scheduler, servers and workers")
         NOW.enter(CONNECTING)
@@ -131,6 +137,11 @@ class Cluster:
             name = list(values)[field]
             mine = f": worker {self.rank} has {json.dumps(values[name])[:200]}"
             raise InputError(f"worker {worker} and worker 0 must have the same {name}{mine}")
+
+    def close(self) -> None:
+        """Wait until all workers have come to this call, then end the connection; the servers end as well."""
+        NOW.enter(FINISHED)
+        del self._store
 
     def leave(self) -> None:
         """Do not wait for the other workers when this process ends, which it does by default: it failed."""

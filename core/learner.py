@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import cluster, optimizer
+from gluon_mtcnn.core import optimizer
 from gluon_mtcnn.core.cluster import Cluster
 from gluon_mtcnn.core.dataset import Batch
 from gluon_mtcnn.core.distributed import Flat, GlobalKeys, SharedGradients, SharedWeights
@@ -16,7 +16,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.loss import TALLY, MultiTaskLoss, RowLosses
 from gluon_mtcnn.core.network import Net, clamp_slopes, prepare_for_training
 from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import TrainConfig
+from gluon_mtcnn.core.train_config import DIST_KVSTORES, TrainConfig
 
 KVSTORES = ("local", "device", "nccl")
 NO_LABEL = -3  # of rows that only fill a device's share
@@ -232,9 +232,9 @@ def check_kvstore(name: str, contexts: Sequence[Any], job: Optional[Cluster] = N
     InputError
         It is unknown, or cannot work here and would hang or fail later.
     """
-    if name not in (*KVSTORES, *cluster.KVSTORES):
-        raise InputError(f"kvstore: expected one of {', '.join((*KVSTORES, *cluster.KVSTORES))}, got {name!r}")
-    if name in cluster.KVSTORES and job is None:
+    if name not in (*KVSTORES, *DIST_KVSTORES):
+        raise InputError(f"kvstore: expected one of {', '.join((*KVSTORES, *DIST_KVSTORES))}, got {name!r}")
+    if name in DIST_KVSTORES and job is None:
         raise InputError(f"kvstore: {name} needs gluon-mtcnn launch, which starts scheduler, servers and workers")
     if job:
         return "device" if job.asynchronous else None

@@ -10,6 +10,7 @@ from typing import Any, Optional
 RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
+DIST_KVSTORES = ("dist_sync", "dist_async", "dist_sync_device")
 OHEM_SCOPES = ("global", "local")
 AUGMENTATIONS = ("none", "mirror", "full")
 

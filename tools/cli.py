@@ -24,6 +24,7 @@ COMMANDS = {
     "prepare": ("prepare", "annotated photos -> training packs for the P-, R- or O-Net"),
     "pack": ("pack", "a Seanlinx imglist or imdb cache -> a training pack"),
     "train": ("train", "train one net from packs"),
+    "launch": ("launch", "train with several processes, on this machine or many"),
     "detect": ("detect", "find faces in photos, videos and what a webcam sees"),
     "evaluate fddb": ("fddb", "DiscROC, ContROC and AP by the FDDB protocol"),
     "evaluate wider": ("wider_eval", "AP on WIDER FACE's easy, medium and hard settings"),

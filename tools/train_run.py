@@ -50,10 +50,12 @@ def train(args: argparse.Namespace) -> int:
         return _train(args, None)
     job = Cluster(args.kvstore or "dist_sync")
     try:
-        return _train(args, job)
+        code = _train(args, job)
     except BaseException:
         job.leave()
         raise
+    job.close()
+    return code
 
 
 def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:

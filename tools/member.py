@@ -1,0 +1,124 @@
+"""One process of a job that `gluon-mtcnn launch` started: the scheduler, a server or a worker.
+
+It is tied to the launcher by two pipes, which reach through ssh as well. Every second a thread writes what the process
+is doing to the one; when the other one closes, the launcher is gone, and the process ends. What the process itself
+prints goes to its log. A worker is given a command of gluon-mtcnn.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from typing import Any, TextIO
+
+from gluon_mtcnn.core.activity import NOW
+from gluon_mtcnn.tools import cli
+
+BEAT_SECONDS = 1.0
+LOOPBACK = "127.0.0.1"
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+
+
+def main() -> int:
+    """Be the member that the environment describes; return a worker's exit code."""
+    reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _end_with_parent()
+    first: dict[str, Any] = {"pid": os.getpid()}
+    if os.environ["DMLC_ROLE"] == "scheduler":
+        first.update(_choose_address())
+    else:
+        os.environ.setdefault("DMLC_NODE_HOST", address_towards(os.environ["DMLC_PS_ROOT_URI"]))
+    threading.Thread(target=_report, args=(reports, first), daemon=True).start()
+    threading.Thread(target=_end_with_launcher, daemon=True).start()
+    role = os.environ["DMLC_ROLE"]
+    if role == "worker":
+        _share_cores(sys.argv[1:])
+        return cli.main(sys.argv[1:])
+    del os.environ["DMLC_ROLE"]  # with it, MXNet would not come back from its import
+    from gluon_mtcnn.core.cluster import serve
+
+    os.environ["DMLC_ROLE"] = role
+    serve()
+    return 0
+
+
+def _end_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, also one that is stopped or hangs; Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
+
+
+def _end_with_launcher() -> None:
+    while os.read(sys.stdin.fileno(), 1 << 12):
+        pass
+    os._exit(1)
+
+
+def _report(reports: TextIO, first: dict[str, Any]) -> None:
+    """Write a line of JSON a second: phase, steps, CPU seconds; what is in `first` once."""
+    while True:
+        line = {"phase": NOW.phase, "steps": NOW.steps, "cpu": round(time.process_time(), 3), **first}
+        try:
+            reports.write(json.dumps(line) + "\n")
+            reports.flush()
+        except OSError:
+            os._exit(1)
+        first = {}
+        time.sleep(BEAT_SECONDS)
+
+
+def _choose_address() -> dict[str, Any]:
+    """Choose where the scheduler listens, set it in the environment, and return it."""
+    host = os.environ.get("DMLC_PS_ROOT_URI") or _own_address()
+    with socket.socket() as free:
+        free.bind((host, 0))
+        port = free.getsockname()[1]
+    os.environ.update(DMLC_PS_ROOT_URI=host, DMLC_PS_ROOT_PORT=str(port), DMLC_NODE_HOST=host)
+    return {"address": host, "port": port}
+
+
+def _own_address() -> str:
+    """Return the address at which ssh reached this host; the loopback when it was not reached by ssh at all."""
+    fields = os.environ.get("SSH_CONNECTION", "").split()
+    if not fields:
+        return LOOPBACK
+    if len(fields) == 4 and "." in fields[2]:
+        return fields[2].rpartition(":")[2]
+    return socket.gethostbyname(socket.gethostname())
+
+
+def address_towards(host: str) -> str:
+    """Return the address of this machine that a host sees."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((host, 9))  # sends nothing: it only chooses a route
+        return str(probe.getsockname()[0])
+
+
+def _share_cores(argv: list[str]) -> None:
+    """Give each worker of a host its part of the cores, where nothing else says how many threads it may use."""
+    args, _ = cli.parse(argv)
+    if args.threads is None and not os.environ.get("OMP_NUM_THREADS"):
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        processes = int(os.environ["GLUON_MTCNN_WORKERS_HERE"]) * max(1, args.devices.count("cpu"))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // processes))
+
+
+if __name__ == "__main__":
+    code = 1
+    try:
+        code = main()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    if code:  # MXNet would wait for the other members
+        sys.stderr.flush()
+        os._exit(code)
