@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@test -n "$(PYTHON)" || { echo 'gluon-mtcnn needs Python 3.9, 3.10, 3.11 or 3.12: none found on the PATH' >&2; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=23' -c constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,cluster,mat,onnx,dev]' -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[cpu,cluster,mat,onnx,tensorboard,dev]' -c constraints.txt
 	@touch $@
 
 install: $(STAMP)

@@ -26,13 +26,25 @@ def _write_pair(prefix: Path, epoch: int, net: Net, names: dict[str, str], landm
     return paths
 
 
-def _check_order(model: Model, net: Net) -> None:
+def write_seanlinx(net: Net, prefix: PathLike, epoch: int) -> list[Path]:
+    """Write a net without its landmark head as ``PREFIX-0016.params`` and ``PREFIX-symbol.json``; return the paths.
+
+    Raises
+    ------
+    InputError
+        The original's layers cannot express it.
+    """
+    _check_order(net, prefix)
+    return _write_pair(Path(prefix), epoch, net, seanlinx_symbol_names(net.spec.kind), landmarks=False)
+
+
+def _check_order(net: Net, source: PathLike) -> None:
     """Check that a net may be read as PReLU before pooling, the only order that the original has."""
     if net.spec.order == "pool_first":
         for slopes in net.slopes_before_pool():
             if (slopes.data() < 0).sum().asscalar():
                 raise InputError(
-                    f"{model.path}: the {net.spec.kind} pools before its PReLUs and has negative slopes there, which "
+                    f"{source}: the {net.spec.kind} pools before its PReLUs and has negative slopes there, which "
                     "Seanlinx's nets cannot express: export symbol or onnx instead"
                 )
 
@@ -56,14 +68,14 @@ def export_seanlinx(model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH)
         A net that the original's layers cannot express.
     """
     for net in model.nets.values():
-        _check_order(model, net)
+        _check_order(net, model.path)
     paths = []
     for kind, net in model.nets.items():
         if net.spec.landmarks:
             log.warning("%s: Seanlinx's nets have no landmark head: left out", kind)
         if net.spec.pooling == "valid":
             log.warning("%s: pools by the convention that the original dropped with its commit 2d00cb4", kind)
-        paths += _write_pair(Path(folder) / kind, epoch, net, seanlinx_symbol_names(kind), landmarks=False)
+        paths += write_seanlinx(net, Path(folder) / kind, epoch)
     return paths
 
 

@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="go on from the last checkpoint in --out, if there is one"
     )
+    parser.add_argument(
+        "--seanlinx-checkpoints", metavar="PREFIX", help="also write PREFIX-0001.params ... as Seanlinx names them"
+    )
     parser.add_argument("--sanity", action="store_true", help="only check that 20 samples can be learnt by heart")
     _add_model_options(parser.add_argument_group("model"))
     _add_recipe_options(parser.add_argument_group("recipe (defaults depend on the net and --recipe: docs/training.md)"))

@@ -5,23 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import platform
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn import __version__
-from gluon_mtcnn.core import history
 from gluon_mtcnn.core.augment import AugmentSpec
-from gluon_mtcnn.core.checkpoint import CONFIG_NAME, save_net
+from gluon_mtcnn.core.checkpoint import CONFIG_NAME
 from gluon_mtcnn.core.cluster import Cluster, in_job
 from gluon_mtcnn.core.dataset import BatchLoader
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, sha256, write_json
 from gluon_mtcnn.core.initial import fresh_net, pretrained_net
-from gluon_mtcnn.core.learner import Learner, dead_kernels
+from gluon_mtcnn.core.learner import Learner
 from gluon_mtcnn.core.network import Net
 from gluon_mtcnn.core.record import Pack
 from gluon_mtcnn.core.runtime import devices, mx, seed_everything, threads
@@ -38,10 +35,9 @@ from gluon_mtcnn.core.train_state import (
 from gluon_mtcnn.core.trainer import Trainer
 from gluon_mtcnn.core.types import INPUT_SIZE, LANDMARK, NEGATIVE, PART, POSITIVE
 from gluon_mtcnn.tools.train import run_record_path
+from gluon_mtcnn.tools.train_files import RunFiles
 
 logger = logging.getLogger(__name__)
-
-TIMES = ("samples_per_second", "seconds")  # not in model.json: the same run gives the same bytes
 
 
 def train(args: argparse.Namespace) -> int:
@@ -70,20 +66,21 @@ def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
         _follow(job, trainer)
         trainer.train()
         return 0
-    validation = _validation_pack(args)
+    validation, files = _validation_pack(args), RunFiles(args, net, config)
     trainer = Trainer(
         learner,
         make_loader(pack, config, True, (0, config.workers)),
         make_loader(validation, config, training=False) if validation else None,
         run_record_path(args.out, args.net).parent,
         _run_record(config, pack, validation),
-        lambda rows, improved: _write_epoch(args, net, config, rows, improved),
+        files.write_epoch,
         args.quiet,
         args.checkpoint_seconds,
     )
     _begin_or_resume(args, trainer)
+    files.begin(trainer.epoch)
     trainer.train()
-    _write_summary(Path(args.out), trainer, pack)
+    files.finish(trainer, pack)
     return 0
 
 
@@ -259,43 +256,3 @@ def _drop_torn_net(out: Path, kind: str) -> None:
         del value["nets"][kind]
         write_json(config, value)
         params.unlink(missing_ok=True)
-
-
-def _write_epoch(args: argparse.Namespace, net: Net, config: TrainConfig, rows: list[dict], improved: bool) -> None:
-    """Keep the weights if they are the best so far; bring history.csv and history.png up to date."""
-    out = Path(args.out)
-    if improved:
-        origin = {"trained_with": f"gluon-mtcnn {__version__}", "epoch": len(rows), "config": config.as_dict()}
-        figures = {name: value for name, value in rows[-1].items() if name not in TIMES}
-        save_net(out, net, origin={**origin, "figures": figures})
-    history.write_csv(out / "history.csv", rows, args.net)
-    history.plot(out / "history.png", history.read_csv(out / "history.csv"))
-
-
-def _write_summary(out: Path, trainer: Trainer, pack: Pack) -> None:
-    """Write summary.json: this run's figures on the top level, the last run of every net below ``nets``."""
-    net, rows = trainer.learner.config.net, trainer.history
-    best = min(rows, key=lambda row: row.get("val_loss", -row["epoch"]))
-    dead = dead_kernels(trainer.learner.net)
-    if dead:
-        logger.warning("%s: dead kernels (all weights below 1e-5): %s", net, dead)
-    wall, cpu = trainer.wall_seconds, trainer.cpu_seconds
-    summary = {
-        "net": net,
-        **best,
-        "best_epoch": best["epoch"],
-        "epochs": len(rows),
-        "samples_per_second": trainer.samples / wall if wall else rows[-1]["samples_per_second"],
-        "samples_per_cpu_second": trainer.samples / cpu if cpu else None,
-        "seconds": trainer.seconds,
-        "threads": threads(),
-        "classes": pack.class_counts(),
-        "dead_kernels": dead,
-        "last_epoch": rows[-1],
-        **trainer.run,
-        "versions": {"gluon_mtcnn": __version__, "python": platform.python_version(), **trainer.run["versions"]},
-    }
-    path = out / "summary.json"
-    others = read_json(path).get("nets", {}) if path.is_file() else {}
-    write_json(path, {**summary, "nets": {**others, net: summary}})
-    logger.info("%s: best epoch %d of %d; wrote %s", net, best["epoch"], len(rows), out)

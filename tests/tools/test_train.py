@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.checkpoint import load_model
+from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.record import PackWriter
 from gluon_mtcnn.tools.cli import main
 from gluon_mtcnn.tools.train import PARALLEL_CPUS, run_record_path, set_threads
@@ -179,6 +180,38 @@ def test_resume_without_a_checkpoint_starts_at_the_beginning(packs, tmp_path, ca
     assert train("pnet", packs["pnet"], tmp_path, "--epochs", 1, "--resume") == 0
     assert "no checkpoint to resume from" in caplog.text
     assert load_model(tmp_path).nets
+
+
+def test_seanlinx_checkpoints(packs, tmp_path):
+    prefix = tmp_path / "old" / "rnet"
+    assert train("rnet", packs["rnet"], tmp_path, "--epochs", 2, "--seanlinx-checkpoints", prefix) == 0
+    names = sorted(path.name for path in prefix.parent.iterdir())
+    assert names == ["rnet-0001.params", "rnet-0002.params", "rnet-symbol.json"]
+    best = load_model(tmp_path)
+    epoch = read_json(tmp_path / "summary.json")["best_epoch"]
+    old = load_seanlinx({"rnet": prefix}, {"rnet": epoch}).nets["rnet"]._collect_params_with_prefix()
+    for name, parameter in best.nets["rnet"]._collect_params_with_prefix().items():
+        np.testing.assert_array_equal(parameter.data().asnumpy(), old[name].data().asnumpy(), err_msg=name)
+
+
+def test_tensorboard_logs(packs, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    data, rows = packs["pnet"], []
+    assert train("pnet", data, tmp_path, "--epochs", 1) == 0
+    assert train("pnet", data, tmp_path, "--epochs", 2) == 0  # anew: the first run's files go
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "pnet")).Reload()
+    with open(tmp_path / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert {"loss/train", "loss/val", "lr", "samples_per_second", "box_error/val"} <= set(events.Tags()["scalars"])
+    for tag, name in (("loss/val", "val_loss"), ("lr", "lr")):
+        assert [event.step for event in events.Scalars(tag)] == [1, 2]
+        assert [event.value for event in events.Scalars(tag)] == pytest.approx([float(r[name]) for r in rows], abs=1e-6)
+
+
+def test_without_tensorboard(packs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    assert train("pnet", packs["pnet"], tmp_path, "--epochs", 1) == 0
+    assert not (tmp_path / "tensorboard").exists()
 
 
 def test_sanity(packs, tmp_path, capsys):

@@ -1,0 +1,88 @@
+"""What a training run leaves in --out: weights, history, TensorBoard logs, summary. Imports MXNet."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import platform
+from pathlib import Path
+from typing import Any
+
+from gluon_mtcnn import __version__
+from gluon_mtcnn.core import history
+from gluon_mtcnn.core.checkpoint import save_net
+from gluon_mtcnn.core.event_log import EventLog
+from gluon_mtcnn.core.export import write_seanlinx
+from gluon_mtcnn.core.files import read_json, write_json
+from gluon_mtcnn.core.learner import dead_kernels
+from gluon_mtcnn.core.network import Net
+from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.runtime import threads
+from gluon_mtcnn.core.train_config import TrainConfig
+from gluon_mtcnn.core.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+TIMES = ("samples_per_second", "seconds")  # not in model.json: the same run gives the same bytes
+
+
+class RunFiles:
+    """Writes the files of one run, epoch by epoch.
+
+    Parameters
+    ----------
+    args : Namespace
+        The options of ``gluon-mtcnn train``.
+    net : Net
+    config : TrainConfig
+    """
+
+    def __init__(self, args: argparse.Namespace, net: Net, config: TrainConfig) -> None:
+        self._args, self._net, self._config, self._out = args, net, config, Path(args.out)
+        self._events: Any = None
+
+    def begin(self, epoch: int) -> None:
+        """Note the epoch, counted from 0, at which the run begins or goes on."""
+        self._events = EventLog(self._out / "tensorboard" / self._args.net, epoch + 1)
+
+    def write_epoch(self, rows: list[dict[str, Any]], improved: bool) -> None:
+        """Keep the weights if they are the best so far; bring history and logs up to date."""
+        epoch, net = len(rows), self._args.net
+        if improved:
+            origin = {"trained_with": f"gluon-mtcnn {__version__}", "epoch": epoch, "config": self._config.as_dict()}
+            figures = {name: value for name, value in rows[-1].items() if name not in TIMES}
+            save_net(self._out, self._net, origin={**origin, "figures": figures})
+        if self._args.seanlinx_checkpoints:
+            write_seanlinx(self._net, self._args.seanlinx_checkpoints, epoch)
+        history.write_csv(self._out / "history.csv", rows, net)
+        history.plot(self._out / "history.png", history.read_csv(self._out / "history.csv"))
+        self._events.add(rows[-1])
+
+    def finish(self, trainer: Trainer, pack: Pack) -> None:
+        """Write summary.json: this run's figures on the top level, the last run of every net below ``nets``."""
+        self._events.close()
+        net, rows = self._config.net, trainer.history
+        best = min(rows, key=lambda row: row.get("val_loss", -row["epoch"]))
+        dead = dead_kernels(self._net)
+        if dead:
+            logger.warning("%s: dead kernels (all weights below 1e-5): %s", net, dead)
+        wall, cpu = trainer.wall_seconds, trainer.cpu_seconds
+        summary = {
+            "net": net,
+            **best,
+            "best_epoch": best["epoch"],
+            "epochs": len(rows),
+            "samples_per_second": trainer.samples / wall if wall else rows[-1]["samples_per_second"],
+            "samples_per_cpu_second": trainer.samples / cpu if cpu else None,
+            "seconds": trainer.seconds,
+            "threads": threads(),
+            "classes": pack.class_counts(),
+            "dead_kernels": dead,
+            "last_epoch": rows[-1],
+            **trainer.run,
+            "versions": {"gluon_mtcnn": __version__, "python": platform.python_version(), **trainer.run["versions"]},
+        }
+        path = self._out / "summary.json"
+        others = read_json(path).get("nets", {}) if path.is_file() else {}
+        write_json(path, {**summary, "nets": {**others, net: summary}})
+        logger.info("%s: best epoch %d of %d; wrote %s", net, best["epoch"], len(rows), self._out)
