@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Callable, TypeVar
+from contextlib import closing
+from typing import Any, Callable, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,3 +40,32 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads
             yield pending.popleft().result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def map_clones(
+    function: Callable[[Any, Item], Result], items: Iterable[Item], first: Any, count: int
+) -> Iterator[Result]:
+    """Yield ``function(clone, item)`` for each item in order; no two threads have the same clone at a time.
+
+    Parameters
+    ----------
+    function : called in `count` threads; in the caller's if that is 1
+    items : as of `map_ahead`; at most as many are in work as there are threads, and one more
+    first : object with a method ``clone``, not called for a `count` of 1; the first of the clones is itself
+    """
+    if count == 1:
+        yield from (function(first, item) for item in items)
+        return
+    idle: queue.SimpleQueue = queue.SimpleQueue()
+    for clone in (first, *(first.clone() for _ in range(count - 1))):
+        idle.put(clone)
+
+    def run(item: Item) -> Result:
+        clone = idle.get()
+        try:
+            return function(clone, item)
+        finally:
+            idle.put(clone)
+
+    with closing(map_ahead(run, items, threads=count, ahead=count)) as results:
+        yield from results

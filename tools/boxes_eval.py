@@ -172,7 +172,7 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
         if detector is None:
             detector, own_threshold = open_detector(args)
             threshold = own_threshold if threshold is None else threshold
-        found = detect_photos(detector, photos, args.quiet, args.missing_as_empty)
+        found = detect_photos(detector, photos, args.quiet, args.missing_as_empty, args.num_workers)
     else:
         found = _read_listed(args.detections, annotations, args.missing_as_empty)
     summary, curve = evaluate_boxes(annotations, found, threshold, args.min_face_px)

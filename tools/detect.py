@@ -25,6 +25,7 @@ from tqdm import tqdm
 from gluon_mtcnn.core.boxes import area, clip, rescale
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import replacing_text
+from gluon_mtcnn.core.parallel import map_clones
 from gluon_mtcnn.core.types import NETS, Detections
 from gluon_mtcnn.tools.chips import CHIP_SIZE, DEFAULT_MARGIN
 from gluon_mtcnn.tools.detection_outputs import (
@@ -135,7 +136,9 @@ def _progress(args: argparse.Namespace, sources: Sequence[Source], detector: Any
     """Read, detect and select under a progress bar."""
     total = None if args.quiet else count_frames(sources, args.every, args.max_frames)
     frames = read_frames(sources, not args.no_exif, args.every, args.max_frames)
-    found = detect_frames(detector, frames, args.max_size, with_stages=bool(args.stages))
+    live = any(source.kind == "camera" for source in sources)  # its frames are not to wait for the next ones
+    workers = 1 if live or total == 1 else args.num_workers
+    found = detect_frames(detector, frames, args.max_size, bool(args.stages), workers)
     hidden = args.quiet or total == 1
     for one in tqdm(found, total=total, desc="detect", unit="image", disable=hidden, delay=0.5):
         yield _select(one, args)
@@ -192,9 +195,13 @@ def _open_outputs(
 
 
 def detect_frames(
-    detector: Any, frames: Iterable[Frame], max_size: Optional[int] = None, with_stages: bool = False
+    detector: Any,
+    frames: Iterable[Frame],
+    max_size: Optional[int] = None,
+    with_stages: bool = False,
+    workers: int = 1,
 ) -> Iterator[Found]:
-    """Run a detector over frames, one at a time.
+    """Run a detector over frames, in their order.
 
     Parameters
     ----------
@@ -205,22 +212,26 @@ def detect_frames(
         Longer side to which larger images are shrunk first; boxes and points are those in the image as it came.
     with_stages : bool
         Also give what every net left.
+    workers : int
+        Threads, each with a clone of the detector.
 
     Yields
     ------
     Found
     """
-    for frame in frames:
+
+    def detect(detector: Any, frame: Frame) -> Found:
         if frame.image is None:
-            yield Found(frame, Detections.empty())
-            continue
+            return Found(frame, Detections.empty())
         image = shrink(frame.image, max_size)
         stages = detector.stages(image) if with_stages else None
         faces = stages[detector.kinds[-1]].detections() if stages else detector.detect(image)
         x, y = frame.image.shape[1] / image.shape[1], frame.image.shape[0] / image.shape[0]
         if image.shape != frame.image.shape:
             faces, stages = enlarge(faces, x, y), stages and _enlarge_stages(stages, x, y)
-        yield Found(frame, faces, stages)
+        return Found(frame, faces, stages)
+
+    return map_clones(detect, frames, detector, workers)
 
 
 def shrink(image: np.ndarray, max_size: Optional[int]) -> np.ndarray:

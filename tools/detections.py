@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -18,6 +19,7 @@ from tqdm import tqdm
 from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.parallel import map_clones
 from gluon_mtcnn.core.types import Detections
 
 log = logging.getLogger(__name__)
@@ -25,19 +27,25 @@ LARGEST = 1e9  # of a coordinate or a score: beyond, areas and score ranges lose
 
 
 def iterate_photos(
-    detector: Any, photos: Mapping[str, PathLike], quiet: bool = False, bad_as_empty: bool = False
+    detector: Any,
+    photos: Mapping[str, PathLike],
+    quiet: bool = False,
+    bad_as_empty: bool = False,
+    workers: int = 1,
 ) -> Iterator[tuple[str, Detections]]:
-    """Run a detector over photos, one at a time, with a progress bar.
+    """Run a detector over photos, in their order, with a progress bar.
 
     Parameters
     ----------
-    detector : object with ``detect(bgr) -> Detections``
+    detector : object with ``detect(bgr) -> Detections``, and for several workers ``clone()``
     photos : mapping of name to path
         Read without EXIF rotation, as data sets are annotated.
     quiet : bool
         No progress bar.
     bad_as_empty : bool
         A photo that does not decode has no faces; the log names it.
+    workers : int
+        Threads.
 
     Yields
     ------
@@ -48,25 +56,36 @@ def iterate_photos(
     InputError
         A photo is missing or does not decode, unless `bad_as_empty`; or none of them does.
     """
-    bad = []
-    for name, path in tqdm(photos.items(), desc="detect", unit="photo", disable=quiet):
-        try:
-            found = detector.detect(image.read(path))
-        except InputError as error:
-            bad.append(str(error))
-            if not bad_as_empty or len(bad) == len(photos):
-                raise
-            found = Detections.empty(landmarks=True)
-        yield name, found
+    bad: list[str] = []
+    with closing(map_clones(_detect, photos.values(), detector, workers)) as results:
+        bar = tqdm(zip(photos, results), desc="detect", unit="photo", total=len(photos), disable=quiet)
+        for name, found in bar:
+            if isinstance(found, InputError):
+                bad.append(str(found))
+                if not bad_as_empty or len(bad) == len(photos):
+                    raise found
+                found = Detections.empty(landmarks=True)
+            yield name, found
     for message in bad:
         log.warning("%s: counted as a photo without detections", message)
 
 
+def _detect(detector: Any, path: PathLike) -> Union[Detections, InputError]:
+    try:
+        return detector.detect(image.read(path))
+    except InputError as error:
+        return error
+
+
 def detect_photos(
-    detector: Any, photos: Mapping[str, PathLike], quiet: bool = False, bad_as_empty: bool = False
+    detector: Any,
+    photos: Mapping[str, PathLike],
+    quiet: bool = False,
+    bad_as_empty: bool = False,
+    workers: int = 1,
 ) -> dict[str, np.ndarray]:
     """Return the detections of every photo by name, each (n, 5) float64; arguments as of `iterate_photos`."""
-    each = iterate_photos(detector, photos, quiet, bad_as_empty)
+    each = iterate_photos(detector, photos, quiet, bad_as_empty, workers)
     return {name: found.as_array().astype(np.float64) for name, found in each}
 
 

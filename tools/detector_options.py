@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any, Optional
 
@@ -44,6 +45,8 @@ def open_model(args: argparse.Namespace) -> Any:
     folder = Path(args.model or DEFAULT_MODEL)
     if not args.model and not (folder / "model.json").is_file():
         raise InputError(f"{folder}: no default model is installed: give --model DIR")
+    # Photos are spread over --num-workers threads; operators that spread over the cores too would be in their way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from gluon_mtcnn.core.checkpoint import load_model
 
     return load_model(folder)

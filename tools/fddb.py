@@ -192,6 +192,6 @@ def _find_sizes(args: argparse.Namespace, names: Sequence[str], photos: Mapping[
 def _detect(args: argparse.Namespace, names: Sequence[str], photos: Mapping[str, PathLike]) -> dict[str, np.ndarray]:
     """Return ``x y w h score`` of every image, w = x2 - x1 as Seanlinx writes it and the official program reads it."""
     detector, _ = open_detector(args)
-    found = detect_photos(detector, photos, args.quiet, args.missing_as_empty)
+    found = detect_photos(detector, photos, args.quiet, args.missing_as_empty, args.num_workers)
     rows = {name: np.zeros((0, 5)) for name in names}
     return {**rows, **{name: rectangles(boxes) for name, boxes in found.items()}}

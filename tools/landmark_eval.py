@@ -63,9 +63,13 @@ def photo_errors(photo: Annotation, found: Detections) -> np.ndarray:
 
 
 def detect_errors(
-    detector: Any, annotations: Iterable[Annotation], missing_as_empty: bool = False, quiet: bool = False
+    detector: Any,
+    annotations: Iterable[Annotation],
+    missing_as_empty: bool = False,
+    quiet: bool = False,
+    workers: int = 1,
 ) -> np.ndarray:
-    """Run a detector over annotated photos; return the error of every face, (n,) float64, NaN for a miss.
+    """Run a detector over annotated photos in threads; return each face's error, (n,) float64, NaN for a miss.
 
     Raises
     ------
@@ -77,7 +81,7 @@ def detect_errors(
         by_image.setdefault(photo.image, []).append(photo)
     present = existing_photos({image: image for image in by_image}, missing_as_empty)
     errors = [np.full(len(photo.boxes), np.nan) for image in by_image.keys() - present for photo in by_image[image]]
-    for image, found in iterate_photos(detector, present, quiet, missing_as_empty):
+    for image, found in iterate_photos(detector, present, quiet, missing_as_empty, workers):
         errors += [photo_errors(photo, found) for photo in by_image[image]]
     return np.concatenate([np.zeros(0), *errors])
 
@@ -151,7 +155,7 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
     annotations = _read(args)
     if detector is None:
         detector, _ = open_detector(args, THRESHOLDS)
-    errors = detect_errors(detector, annotations, args.missing_as_empty, args.quiet)
+    errors = detect_errors(detector, annotations, args.missing_as_empty, args.quiet, args.num_workers)
     summary = summarise(errors)
     numbers = "all missed"
     if summary["mean"] is not None:

@@ -181,7 +181,7 @@ def run(args: argparse.Namespace, detector: Any = None) -> int:
         if detector is None:
             detector, own_threshold = open_detector(args)
             threshold = own_threshold if threshold is None else threshold
-        found = detect_photos(detector, photos, args.quiet, args.missing_as_empty)
+        found = detect_photos(detector, photos, args.quiet, args.missing_as_empty, args.num_workers)
     else:
         found = _read(args.detections)
     rows = align(truth, found, args.images or args.detections, args.missing_as_empty)

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from gluon_mtcnn.core.parallel import map_ahead
+from gluon_mtcnn.core.parallel import map_ahead, map_clones
 
 
 def test_results_come_in_order_and_nothing_runs_too_far_ahead():
@@ -46,3 +46,35 @@ def test_no_thread_is_left_when_the_caller_stops():
     results.close()
     assert threading.active_count() == before
     assert list(map_ahead(abs, [], threads=2, ahead=2)) == []
+
+
+class Counter:
+    """Counts its own calls, and the threads that are in it at once."""
+
+    def __init__(self):
+        self.calls = self.inside = 0
+
+    def clone(self):
+        self.clones = [*getattr(self, "clones", []), Counter()]
+        return self.clones[-1]
+
+    def square(self, i):
+        self.inside += 1
+        assert self.inside == 1
+        time.sleep(0.005)
+        self.calls += 1
+        self.inside -= 1
+        return i * i
+
+
+def test_each_thread_has_a_clone_of_its_own():
+    first = Counter()
+    assert list(map_clones(Counter.square, range(30), first, 3)) == [i * i for i in range(30)]
+    calls = [first.calls, *(clone.calls for clone in first.clones)]
+    assert len(calls) == 3
+    assert sum(calls) == 30
+    assert min(calls) > 0
+
+
+def test_one_needs_no_clone():
+    assert list(map_clones(lambda worker, i: worker + i, [1, 2], 10, 1)) == [11, 12]

@@ -213,6 +213,9 @@ def test_command_on_json_and_on_its_own_text_files(tmp_path, capsys):
 class OneFace:
     """Finds the first face of every photo, surely, and another box on each with a low score."""
 
+    def clone(self):
+        return self
+
     def detect(self, image):
         assert image.shape == (60, 80, 3)
         return Detections([[10, 10, 30, 30], [60, 40, 75, 55]], [0.9, 0.1])
