@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional
 import numpy as np
 
 from gluon_mtcnn.core import optimizer
+from gluon_mtcnn.core.amp import LossScale, check_devices
 from gluon_mtcnn.core.cluster import Cluster
 from gluon_mtcnn.core.dataset import Batch
 from gluon_mtcnn.core.distributed import Flat, GlobalKeys, SharedGradients, SharedWeights
@@ -73,8 +74,10 @@ class Learner:
         self.parameters = net._collect_params_with_prefix()
         trainable = _set_multipliers(self.parameters, config)
         prepare_for_training(net)
-        self.rows = RowLosses(net, config.loss)
+        check_devices(config.amp, self.contexts)
+        self.rows = RowLosses(net, config.loss, config.amp)
         self.rows.hybridize(static_alloc=True)
+        self._scale = LossScale() if config.amp else None
         self.loss = MultiTaskLoss(
             config.loss, net.spec.landmarks, self.contexts, config.batch_size, **self._loss_over_workers()
         )
@@ -134,14 +137,16 @@ class Learner:
         with mx.autograd.record():
             losses = [self.rows(s.data, s.label, *s.targets) for s in shards]
         weights, loss, tally = self.loss([s.label for s in shards], losses)
-        mx.autograd.backward(losses, head_grads=weights)
-        self._trainer.set_learning_rate(lr)
+        scale = self._scale.value if self._scale else 1.0
+        mx.autograd.backward(losses, head_grads=[w * scale for w in weights] if self._scale else weights)
         if self._gradients:
             figures = self._gradients(mx.nd.concat(loss, tally, dim=0))
             loss, tally = figures[:1], figures[1:]
-            self._trainer.update(1)
         else:
-            self._trainer.step(1)
+            self._trainer.allreduce_grads()
+        if self._scale is None or self._scale.check(self._by_device("list_grad")[0]):
+            self._trainer.set_learning_rate(lr)
+            self._trainer.update(scale)
         clamp_slopes(self.net)
         if self._weights:
             self._weights()
@@ -173,6 +178,8 @@ class Learner:
             for part, array in enumerate(_parts(state)):
                 arrays[f"state/{index}/{part}"] = array.asnumpy()
         arrays["tally"] = self.tally.asnumpy()
+        if self._scale:
+            arrays["loss_scale"] = self._scale.state()
         counts = self._trainer.optimizer._all_index_update_counts.get(self.contexts[0].device_id, {})
         return arrays, {str(index): count for index, count in counts.items()}
 
@@ -195,6 +202,8 @@ class Learner:
                 optimizer._index_update_count[index] = count
                 optimizer.num_update = max(optimizer.num_update, count)
         self.reset_tally(arrays["tally"])
+        if self._scale:
+            self._scale.load_state(arrays["loss_scale"])
 
     def flush_denormals(self) -> None:
         """Replace weights too small for a normal float32 by zero: they slow a CPU down many times and mean nothing."""

@@ -17,6 +17,7 @@ from typing import Any, Optional
 
 import numpy as np
 
+from gluon_mtcnn.core.amp import mixed_precision
 from gluon_mtcnn.core.network import FromPixels, Net
 from gluon_mtcnn.core.runtime import HybridBlock, mx
 from gluon_mtcnn.core.train_config import LossConfig
@@ -98,17 +99,21 @@ class RowLosses(HybridBlock):
     """A net and its `RowErrors`, from pixels: one graph, so one call forward and one backward.
 
     Input: pixels (n, 3, S, S) uint8, label (n,), bbox_target (n, 4) and, for a net with that head, landmark_target
-    (n, 10). Output: (n, 3).
+    (n, 10). Output: (n, 3). `amp` names the 16-bit type in which the net computes; `from_pixels` remains float32.
     """
 
-    def __init__(self, net: Net, config: LossConfig, **kwargs: Any) -> None:
+    def __init__(self, net: Net, config: LossConfig, amp: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.from_pixels = FromPixels(net)
+        self.outputs = mixed_precision(self.from_pixels, amp) if amp else self.from_pixels
         self.errors = RowErrors(config)
 
     def hybrid_forward(self, F: Any, pixels: Any, label: Any, bbox_target: Any, landmark_target: Any = None) -> Any:
         """Return the losses of each row."""
-        return self.errors(label, bbox_target, landmark_target, *self.from_pixels(pixels))
+        outputs = self.outputs(pixels)
+        if self.outputs is not self.from_pixels:
+            outputs = [F.cast(output, "float32") for output in outputs]
+        return self.errors(label, bbox_target, landmark_target, *outputs)
 
 
 class RowKeys(HybridBlock):

@@ -48,6 +48,7 @@ def _import_mxnet() -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             import mxnet
+            import mxnet.contrib.amp  # which mxnet leaves out
     except (ImportError, OSError) as error:
         hint = f"; CUDA libraries not found: {', '.join(missing)}: pip install 'gluon-mtcnn[cu112]'" if missing else ""
         raise InputError(f"MXNet cannot be loaded: {error}{hint}") from error

@@ -84,6 +84,8 @@ class TrainConfig:
         MXNet's name of the way in which gradients are summed.
     ohem_scope : {"global", "local"}
         Workers rank the losses of the whole batch together, or each those of its share.
+    amp : {"", "float16", "bfloat16"}
+        Type in which convolutions and matrix products are computed; empty: float32 as everything else.
     freeze : str
         Comma-separated shell patterns of parameters that stay as they are (``stage1.*``).
     pretrained : str
@@ -111,6 +113,7 @@ class TrainConfig:
     workers: int = 1
     kvstore: str = "device"
     ohem_scope: str = "global"
+    amp: str = ""
     freeze: str = ""
     pretrained: str = ""
     seed: int = 0

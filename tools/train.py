@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=OHEM_SCOPES,
         help="under launch, rank losses over all workers, or in each (default global; dist_async: local)",
     )
+    machine.add_argument("--amp", action="store_true", help="compute with float16 where it is safe; GPUs only")
     machine.add_argument("--threads", type=positive_int, metavar="N", help="OpenMP threads of each CPU device")
     machine.add_argument(
         "--checkpoint-seconds", type=_not_negative, default=60.0, metavar="S", help="between checkpoints (default 60)"

@@ -124,6 +124,7 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
         workers=job.workers if job else None,
         kvstore=args.kvstore or ("dist_sync" if job else None),
         ohem_scope="local" if asynchronous else args.ohem_scope,
+        amp="float16" if args.amp else None,
         freeze=args.freeze,
         pretrained=sha256(Path(args.pretrained) / f"{args.net}.params") if args.pretrained else None,
         seed=args.seed,

@@ -239,6 +239,8 @@ def test_a_broken_loss_is_one_line_and_code_1(packs, tmp_path, caplog):
         ("pnet", ["--kvstore", "ring"], "expected one of local, device"),
         ("pnet", ["--ohem", "1.5"], "ohem must be in (0, 1], but got 1.5"),
         ("pnet", ["--threads", "77"], "cannot change to 77"),
+        ("pnet", ["--amp"], "amp: MXNet computes with float16 on GPUs only"),
+        ("pnet", ["--kvstore", "dist_sync"], "dist_sync needs gluon-mtcnn launch"),
     ],
 )
 def test_bad_input_is_one_line_and_code_2(packs, tmp_path, capsys, net, options, message):
