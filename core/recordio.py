@@ -23,6 +23,7 @@ HEAD_BYTES = 8
 MAX_LENGTH = (1 << 29) - 1
 WHOLE, FIRST, MIDDLE, LAST = range(4)
 INDEX_CHUNK = 1 << 12  # index lines that are written at once
+OFFSET_DIGITS = 18  # at most: fits 8 bytes
 
 _HEAD = struct.Struct("<II")
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -115,7 +116,7 @@ def read_index(path: PathLike, file_size: Optional[int] = None) -> np.ndarray:
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             fields = line.split()
-            if len(fields) != 2 or not fields[1].isdigit() or int(fields[1]) % 4:
+            if len(fields) != 2 or not fields[1].isdigit() or len(fields[1]) > OFFSET_DIGITS or int(fields[1]) % 4:
                 got = line.rstrip()[:60].decode("latin1")
                 raise InputError(f"{path}:{number}: expected 'key<TAB>offset', the offset a multiple of 4, got {got!r}")
             offsets.append(int(fields[1]))

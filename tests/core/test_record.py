@@ -422,7 +422,7 @@ class TestDamage:
         with pytest.raises(InputError, match=message):
             Pack(tmp_path)
 
-    @pytest.mark.parametrize("line", ["5 x", "5", "5\t582", "5\t-4"])
+    @pytest.mark.parametrize("line", ["5 x", "5", "5\t582", "5\t-4", "5\t" + "4" * 20, "5\t" + "4" * 5000])
     def test_bad_index_line(self, tmp_path, line):
         images, rows = samples(2)
         foreign_pack(tmp_path, images, rows)
