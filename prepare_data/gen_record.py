@@ -18,7 +18,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, write_json
 from gluon_mtcnn.core.record import preallocate, rec_path, record_bytes
-from gluon_mtcnn.core.types import INPUT_SIZE
+from gluon_mtcnn.core.types import INPUT_SIZE, Annotation
 from gluon_mtcnn.prepare_data.balance import (
     CLASS_NAMES,
     CLASSES,
@@ -138,10 +138,8 @@ def _workers(planner: Planner, work: Path, options: Options) -> Union[Workers, C
 def _write_table(work: Path, sources: Sequence[Source], description: dict[str, Any], strict: bool) -> PhotoTable:
     """Write the annotations, and drop the work of another job."""
     new = work / "table.new"
-    summary = write_table(new, [(source.kind, source.annotations) for source in sources])
-    names = ", ".join(str(source.description.get("annotations", "")) for source in sources)
-    if summary.photos == 0:
-        raise InputError(f"{names}: expected annotated photos, found none")
+    summary = write_table(new, [(source.kind, _annotations(source)) for source in sources])
+    names = ", ".join(_file_name(source) for source in sources)
     table = PhotoTable(new)
     if summary.missing and (strict or summary.missing == summary.photos):
         first = int(np.flatnonzero(table.photos["file_bytes"] < 0)[0])
@@ -150,6 +148,19 @@ def _write_table(work: Path, sources: Sequence[Source], description: dict[str, A
     shutil.rmtree(work / TABLE, ignore_errors=True)
     new.rename(work / TABLE)
     return open_table(work)
+
+
+def _file_name(source: Source) -> str:
+    return str(source.description.get("annotations", ""))
+
+
+def _annotations(source: Source) -> Iterator[Annotation]:
+    """Yield a source's photos; refuse one that has none."""
+    count = 0
+    for count, annotation in enumerate(source.annotations, 1):  # noqa: B007
+        yield annotation
+    if count == 0:
+        raise InputError(f"{_file_name(source)}: expected annotated photos, found none")
 
 
 def _plan(work: Path, planner: Planner, workers: UnitRunner, table: PhotoTable, options: Options) -> Skipped:

@@ -101,6 +101,7 @@ def plan_unit(work: Path, unit: int, planner: Planner, seed: int, skip: Mapping[
             if photo in skip:
                 raise InputError(skip[photo])
             width, height = image_size(annotation.image)
+            _check_faces(annotation, width, height)
         except InputError as error:
             if strict:
                 raise
@@ -114,6 +115,17 @@ def plan_unit(work: Path, unit: int, planner: Planner, seed: int, skip: Mapping[
     with replacing(plan_path(work, unit)) as temporary:
         np.concatenate(rows).tofile(temporary)
     return skipped
+
+
+def _check_faces(annotation: Annotation, width: int, height: int) -> None:
+    """Refuse a photo that a face lies wholly outside of: its annotation fits another photo or size."""
+    x1, y1, x2, y2 = annotation.boxes.T
+    outside = ~annotation.ignore & ((x1 >= width) | (y1 >= height) | (x2 < 0) | (y2 < 0))
+    for box in annotation.boxes[outside][:1]:
+        raise InputError(
+            f"{annotation.image}: expected faces in the photo's {width} x {height} pixels, got x1 y1 x2 y2 = "
+            + " ".join(f"{value:g}" for value in box)
+        )
 
 
 def read_skipped(work: Path) -> Skipped:
@@ -155,7 +167,7 @@ def cut_unit(work: Path, unit: int, net: str, validates: np.ndarray, limits: np.
         except InputError as error:
             skipped.append((photo, str(error)))
             continue
-        packs[validates[photo - unit * UNIT]].add(cut(pixels, photo_rows, INPUT_SIZE[net]), photo_rows["row"])
+        packs[int(validates[photo - unit * UNIT])].add(cut(pixels, photo_rows, INPUT_SIZE[net]), photo_rows["row"])
     for pack in packs:
         pack.flush()
     if not skipped:

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from gluon_mtcnn.prepare_data import disk, gen_record, record_units
 from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
 from gluon_mtcnn.prepare_data.image_header import image_size
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
+from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE
 from gluon_mtcnn.prepare_data.sampling import DEFAULT
 from gluon_mtcnn.prepare_data.wider import read_wider
 from gluon_mtcnn.prepare_data.work_folder import WORK, work_folder
@@ -227,6 +228,32 @@ def test_a_photo_that_turns_out_not_to_decode_gives_no_sample(small_wider, tmp_p
     path.write_bytes(data[:60])
     with pytest.raises(InputError, match=r"34\.png: expected an image"):
         make(copy, tmp_path / "c", strict=True)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_photo_is_left_out_whose_faces_lie_beyond_it(small_wider, tmp_path):
+    """Else its real faces, wherever they are, would be taken for background."""
+    copy = copy_photos(small_wider, tmp_path)
+    rows = copy[1].read_text().split("\n")
+    rows[2] = "5000 5000 100 100 0 0 0 0 0 0"
+    copy[1].write_text("\n".join(rows))
+    result = make(copy, tmp_path / "out")
+    (skipped,) = result["skipped"]
+    assert skipped[0] == "0--Event/0.png"
+    assert re.search(r"pixels, got x1 y1 x2 y2 = 5000 5000 5099 5099", skipped[1])
+    rows[2] = "5000 5000 100 100 2 0 0 0 0 0"  # heavy blur: ignored
+    copy[1].write_text("\n".join(rows))
+    assert make(copy, tmp_path / "out")["skipped"] == []
+
+
+def test_a_source_without_photos_is_refused(small_wider, tmp_path):
+    sources = [
+        Source(read_wider(small_wider[1], small_wider[0]), ALL_FACES, {"annotations": "gt.txt"}),
+        Source(iter(()), ONE_FACE, {"annotations": "list.txt"}),
+    ]
+    with pytest.raises(InputError, match=r"^list\.txt: expected annotated photos, found none"):
+        prepare(PNetPlanner(DEFAULT), sources, tmp_path / "out", Options(quiet=True))
+    assert not (tmp_path / "out").exists()
 
 
 def test_all_photos_missing(small_wider, tmp_path):
