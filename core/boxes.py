@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 AXES = ((0, 2), (1, 3))  # columns of a box: where it begins and ends in x, in y
+MAX_COORDINATE = 1e6  # of what files may say: far beyond any photo; float32 still tells pixels apart
 
 
 def _float(boxes: np.ndarray) -> np.ndarray:

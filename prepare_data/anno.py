@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike, replacing_text
 from gluon_mtcnn.core.imglist import image_file, is_number, iterate_lines, trailing_numbers
@@ -55,9 +56,11 @@ def _parse(line: str, images: str, where: str) -> Annotation:
         raise InputError(f"{where}: expected a path and 4 numbers a face, got {odd!r}")
     if columns % 4:
         raise InputError(f"{where}: expected a path and 4 numbers a face, got {columns} numbers")
-    fits = np.abs(boxes) <= np.finfo(np.float32).max
+    fits = np.abs(boxes) <= MAX_COORDINATE
     if not fits.all():
-        raise InputError(f"{where}: expected finite numbers, got {values[int(np.argmin(fits))]!r}")
+        raise InputError(
+            f"{where}: expected finite numbers up to {MAX_COORDINATE:g}, got {values[int(np.argmin(fits))]!r}"
+        )
     boxes = boxes.reshape(-1, 4) - TO_INCLUSIVE
     boxes = boxes[(boxes[:, 2:] >= boxes[:, :2]).all(axis=1)]
     name = line.rsplit(None, columns)[0]

@@ -18,7 +18,7 @@ from typing import Optional, TextIO, Union
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import sides
+from gluon_mtcnn.core.boxes import MAX_COORDINATE, sides
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation
 
@@ -70,8 +70,10 @@ def _numbers(fields: list[str], wanted: int, where: str) -> np.ndarray:
         values = np.array(fields, np.float64)
     except ValueError:
         values = np.array([np.nan])
-    if len(values) != wanted or not np.isfinite(values).all():
-        raise InputError(f"{where}: expected a path and {wanted} numbers, got {' '.join(fields)[:80]!r}")
+    if len(values) != wanted or not (np.abs(values) <= MAX_COORDINATE).all():
+        raise InputError(
+            f"{where}: expected a path and {wanted} numbers up to {MAX_COORDINATE:g}, got {' '.join(fields)[:80]!r}"
+        )
     return values
 
 

@@ -16,6 +16,7 @@ from typing import Optional, Union
 
 import numpy as np
 
+from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation
 
@@ -50,6 +51,8 @@ def read_csv(path: PathLike, images: Optional[PathLike] = None) -> Iterator[Anno
             reader = csv.DictReader(file, skipinitialspace=True, strict=True)
             columns = _check_columns(reader.fieldnames, str(path))
             for row in reader:
+                if _is_blank(row):
+                    continue
                 name, face = _parse_row(row, columns, f"{path}:{reader.line_num}")
                 faces = photos.setdefault(name, [])
                 if face is not None:
@@ -74,6 +77,12 @@ def _check_columns(names: Optional[object], path: str) -> tuple[str, ...]:
         problem = f"without {missing[0]!r}" if missing else f"with {unknown[0]!r}" if unknown else "with one twice"
         raise InputError(f"{path}:1: expected the columns {wanted}, got {','.join(columns)[:80]!r} {problem}")
     return columns
+
+
+def _is_blank(row: dict) -> bool:
+    """Return whether a line holds blanks only; `csv` skips those that hold nothing at all."""
+    first, *others = row.values()
+    return not first.strip() and all(value is None for value in others)
 
 
 def _parse_row(row: dict, columns: tuple[str, ...], where: str) -> tuple[str, Optional[_Face]]:
@@ -104,8 +113,8 @@ def _number(text: str, column: str, where: str) -> float:
         value = float(text)
     except ValueError:
         value = np.nan
-    if not np.isfinite(value):
-        raise InputError(f"{where}: {column}: expected a number, got {text!r}")
+    if not abs(value) <= MAX_COORDINATE:
+        raise InputError(f"{where}: {column}: expected a number up to {MAX_COORDINATE:g}, got {text!r}")
     return value
 
 

@@ -14,7 +14,7 @@ from typing import Optional, TextIO, Union
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import from_xywh
+from gluon_mtcnn.core.boxes import MAX_COORDINATE, from_xywh
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.wider_mat import read_mat
@@ -37,7 +37,7 @@ def parse_ignore(text: str) -> dict[str, int]:
     rule = {}
     for part in text.split(",") if text.strip().lower() not in ("", "none") else ():
         name, _, value = (field.strip() for field in part.partition("="))
-        if name not in ATTRIBUTES or not value.isdigit():
+        if name not in ATTRIBUTES or not value.isdecimal():
             raise InputError(f"ignore rule: expected {'|'.join(ATTRIBUTES)}=NUMBER or none, got {part!r}")
         rule[name] = int(value)
     return rule
@@ -112,7 +112,7 @@ def _is_row(line: str) -> bool:
 
 def _read_count(line: tuple[int, str], path: str) -> int:
     text = line[1].strip()
-    if not text.isdigit() or int(text) > MAX_FACES:
+    if not text.isdecimal() or len(text) > 9 or int(text) > MAX_FACES:
         raise InputError(f"{path}:{line[0]}: expected the number of faces, got {text[:60]!r}")
     return int(text)
 
@@ -129,15 +129,16 @@ def _parse_rows(lines: list[tuple[int, str]], path: str) -> np.ndarray:
         values = np.array(rows, np.float64).reshape(-1, width)
     except ValueError:
         values = np.full((len(rows), 1), np.nan)
-    if not np.isfinite(values).all():
-        number, line = next(item for item, row in zip(lines, rows) if not _is_finite(row))
-        raise InputError(f"{path}:{number}: expected {width} finite numbers, got {line.strip()[:60]!r}")
+    if not _are_usable(values):
+        number, line = next(item for item, row in zip(lines, rows) if not _are_usable(row))
+        expected = f"{width} finite numbers up to {MAX_COORDINATE:g}"
+        raise InputError(f"{path}:{number}: expected {expected}, got {line.strip()[:60]!r}")
     return values
 
 
-def _is_finite(row: list[str]) -> bool:
+def _are_usable(values: Union[np.ndarray, list[str]]) -> bool:
     try:
-        return bool(np.isfinite(np.array(row, np.float64)).all())
+        return bool((np.abs(np.array(values, np.float64)) <= MAX_COORDINATE).all())
     except ValueError:
         return False
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
 
 Photo = tuple[str, list[np.ndarray]]  # event/name.jpg; boxes (4 n) and attributes (n), flat
@@ -47,8 +48,10 @@ def read_mat(path: str, attributes: tuple[str, ...]) -> Iterator[tuple[str, np.n
                 f"{path}: {name}: expected 4 numbers and {len(labels)} labels a face, got {len(boxes)}, {sizes}"
             )
         rows = np.concatenate([boxes.reshape(count, 4), *(values[:, None] for values in labels)], axis=1)
-        if not np.isfinite(rows).all():
-            raise InputError(f"{path}: {name}: expected finite numbers, got {rows[~np.isfinite(rows)][0]}")
+        usable = np.abs(rows) <= MAX_COORDINATE
+        if not usable.all():
+            expected = f"finite numbers up to {MAX_COORDINATE:g}"
+            raise InputError(f"{path}: {name}: expected {expected}, got {rows[~usable][0]:g}")
         yield name, rows
 
 

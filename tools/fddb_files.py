@@ -19,6 +19,7 @@ from typing import TextIO
 
 import numpy as np
 
+from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike, replacing_text
 from gluon_mtcnn.core.image import IMAGE_SUFFIXES
@@ -31,7 +32,6 @@ RECTANGLE_COLUMNS = 5
 SEANLINX_ROW = "%.2f %.2f %.2f %.2f %.5f"  # how Seanlinx/mtcnn writes a rectangle and its score
 ELLIPSE_NAMES = "major_radius minor_radius angle center_x center_y"
 DETECTION_NAMES = {RECTANGLE_COLUMNS: "left top width height score", ELLIPSE_COLUMNS: ELLIPSE_NAMES + " score"}
-MAX_COORDINATE = 1e6  # pixels: far beyond any photo, and safe in OpenCV's 16.16 fixed point
 MAX_PIXELS = 1 << 28  # of a photo: a mask of it takes a quarter of a gigabyte
 FOLD_LIST = re.compile(r"(FDDB-fold-\d+)\.txt", re.IGNORECASE)
 FOLD_RESULT = re.compile(r".*fold-\d+.*out.*\.txt", re.IGNORECASE)

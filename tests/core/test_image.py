@@ -17,6 +17,8 @@ def test_read_gives_bgr_and_names_a_bad_file(tmp_path):
         images.read(tmp_path / "text.jpg")
     with pytest.raises(InputError, match=r"empty\.jpg: expected an image, got 0 bytes"):
         images.read(tmp_path / "empty.jpg")
+    with pytest.raises(InputError, match="cannot be read: embedded null byte"):
+        images.read(tmp_path / "a\0.jpg")
     with pytest.raises(InputError, match=r"none\.jpg: cannot be read: No such file"):
         images.read(tmp_path / "none.jpg")
 

@@ -27,6 +27,7 @@ def test_face_points_order_of_columns(tmp_path):
     [
         ("a.jpg 1 2 3", "list.txt:1: expected a path and 14 numbers.*got 4 fields"),
         (LINE + " 5", "list.txt:1: expected a path and 14 numbers"),
+        (LINE.replace("59", "1e30"), "list.txt:1: expected a path and 14 numbers up to 1e\\+06"),
         (LINE.replace("59", "x"), "list.txt:1: expected a path and 14 numbers"),
     ],
 )

@@ -32,6 +32,10 @@ def test_columns_may_come_in_any_order_with_a_byte_order_mark(tmp_path):
     np.testing.assert_array_equal(photo.boxes, [[1, 2, 3, 4]])
 
 
+def test_lines_of_blanks_are_no_photos(tmp_path):
+    assert [photo.name for photo in read_csv(write(tmp_path, f"{HEAD}\n  \na.jpg,1,2,3,4\n\n\t \n"))] == ["a.jpg"]
+
+
 def test_landmarks_are_optional_for_each_face(tmp_path):
     head = ",".join(("image", *BOX, *POINTS))
     path = write(tmp_path, f"{head}\na.jpg,1,2,30,40,{','.join(map(str, range(10)))}\na.jpg,1,2,3,4{',' * 10}\n")
@@ -49,8 +53,10 @@ def test_landmarks_are_optional_for_each_face(tmp_path):
         ("", "own.csv:1: expected the columns"),
         (f"{HEAD}\na.jpg,1,2,3\n", "own.csv:2: expected 5 fields, got 4"),
         (f"{HEAD}\na.jpg,1,2,3,4,5\n", "own.csv:2: expected 5 fields, got 6"),
-        (f"{HEAD}\na.jpg,1,2,3,4\na.jpg,1,2,x,4\n", "own.csv:3: x2: expected a number, got 'x'"),
-        (f"{HEAD}\na.jpg,1,2,3,\n", "own.csv:2: y2: expected a number, got ''"),
+        (f"{HEAD}\na.jpg,1,2,3,4\na.jpg,1,2,x,4\n", "own.csv:3: x2: expected a number up to 1e\\+06, got 'x'"),
+        (f"{HEAD}\na.jpg,1,2,1e30,4\n", "own.csv:2: x2: expected a number up to 1e\\+06, got '1e30'"),
+        (f"{HEAD}\n   \na.jpg,1,2,3,4,5\n", "own.csv:3: expected 5 fields, got 6"),
+        (f"{HEAD}\na.jpg,1,2,3,\n", "own.csv:2: y2: expected a number up to 1e\\+06, got ''"),
         (f"{HEAD}\na.jpg,50,20,10,40\n", "own.csv:2: expected x1 <= x2 and y1 <= y2, got 50 20 10 40"),
         (f"{HEAD}\n,1,2,3,4\n", "own.csv:2: expected the path of a photo"),
         (f"{HEAD},ignore\na.jpg,1,2,3,4,yes\n", "own.csv:2: ignore: expected 0 or 1, got 'yes'"),

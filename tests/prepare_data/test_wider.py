@@ -72,9 +72,11 @@ def test_images_folder_of_wider_is_found(tmp_path):
         ("a.jpg\n2\n1 2 3 4 0 0 0 0 0 0\n1 2 3 4 0 0 0 0 0\n", "gt.txt:4: expected 10 numbers.*got 9"),
         ("a.jpg\n1\n1 2 x 4 0 0 0 0 0 0\n", "gt.txt:3: expected 10 finite numbers"),
         ("a.jpg\n1\n1 2 nan 4 0 0 0 0 0 0\n", "gt.txt:3: expected 10 finite numbers"),
+        ("a.jpg\n1\n1 2 1e30 4 0 0 0 0 0 0\n", "gt.txt:3: expected 10 finite numbers up to 1e\\+06"),
+        ("a.jpg\n\u00b2\n1 2 3 4\n1 2 3 4\n", "gt.txt:2: expected the number of faces, got '\u00b2'"),
         ("a.jpg\nmany\n", "gt.txt:2: expected the number of faces, got 'many'"),
         ("a.jpg\n", "gt.txt:2: expected the number of faces, got ''"),
-        ("a.jpg\n99999999999\n", "gt.txt:2: expected the number of faces"),
+        (f"a.jpg\n{'9' * 5000}\n", "gt.txt:2: expected the number of faces"),
         ("a.jpg\n2\n1 2 3 4 0 0 0 0 0 0\n", "gt.txt:4: expected 10 numbers.*the file's end"),
         ("a.jpg\n1\n1 2 3 4 0 0 0 0 0 0\n5 6 7 8 0 0 0 0 0 0\n", "gt.txt:4: expected the path of a photo"),
     ],
@@ -94,6 +96,8 @@ def test_parse_ignore():
     assert parse_ignore("none") == {}
     with pytest.raises(InputError, match="ignore rule: expected blur"):
         parse_ignore("blurr=2")
+    with pytest.raises(InputError, match="ignore rule: expected blur"):
+        parse_ignore("blur=\u00b2")
 
 
 def test_real_annotations(shared):
