@@ -16,6 +16,7 @@ from typing import Optional
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.tools.command_runner import CommandFailedError
 from gluon_mtcnn.tools.options import add_common
 
 # command -> (module in gluon_mtcnn.tools, one line of help)
@@ -115,6 +116,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2
+    except CommandFailedError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

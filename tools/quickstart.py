@@ -13,10 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
-import shlex
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +22,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import write_json
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 from gluon_mtcnn.prepare_data.synthetic import SyntheticPaths, SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.command_runner import CommandRunner
 
 log = logging.getLogger(__name__)
 PROMISED_RECALL, PROMISED_FALSE_POSITIVES = 0.9, 1.0  # of the test faces; a photo
@@ -69,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     write_json(out / "quickstart.json", {"seed": args.seed, "complete": False})
     log.info("painting photos into %s", out / "data")
     paths = write_dataset(out / "data", SyntheticSpec(train_photos=240, landmark_photos=140), args.seed, args.quiet)
-    runner = _Runner(args)
+    runner = CommandRunner("quickstart", args.num_workers, args.quiet, args.seed)
     for kind in NETS:
         _train_net(runner, kind, paths, out)
     summary = _evaluate(runner, paths, out)
@@ -79,29 +76,7 @@ def run(args: argparse.Namespace) -> int:
     return 0 if summary["promise_kept"] else 1
 
 
-class _Runner:
-    """Runs commands of ours, each in a process of its own, as a user would."""
-
-    def __init__(self, args: argparse.Namespace) -> None:
-        self._common = ["--seed", str(args.seed), "--num-workers", str(args.num_workers)]
-        self._common += ["--quiet"] if args.quiet else []
-        root = str(Path(__file__).resolve().parents[1])
-        search = [root if Path(root, "setup.py").is_file() else str(Path(root).parent), os.environ.get("PYTHONPATH")]
-        self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
-        self._environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not burn a shared core
-
-    def __call__(self, *arguments: Any) -> None:
-        words = [str(a) for a in arguments]
-        log.info("\n$ gluon-mtcnn %s", shlex.join(words))
-        command = [sys.executable, "-W", "ignore", "-m", "gluon_mtcnn", *words, *self._common]
-        started = time.perf_counter()
-        code = subprocess.run(command, env=self._environment).returncode
-        log.info("(%.0f s)", time.perf_counter() - started)
-        if code:
-            raise InputError(f"quickstart: gluon-mtcnn {words[0]} {words[1]} ended with exit code {code}")
-
-
-def _train_net(run: _Runner, kind: str, paths: SyntheticPaths, out: Path) -> None:
+def _train_net(run: CommandRunner, kind: str, paths: SyntheticPaths, out: Path) -> None:
     """Prepare a net's samples from training and validation photos, and train it."""
     packs, model = out / "packs" / str(INPUT_SIZE[kind]), out / "model"
     settings = SETTINGS[kind]
@@ -115,7 +90,7 @@ def _train_net(run: _Runner, kind: str, paths: SyntheticPaths, out: Path) -> Non
     run("train", kind, "--data", packs, "--val-data", validation, "--out", model, *DEVICES, *settings.train)
 
 
-def _evaluate(run: _Runner, paths: SyntheticPaths, out: Path) -> dict[str, Any]:
+def _evaluate(run: CommandRunner, paths: SyntheticPaths, out: Path) -> dict[str, Any]:
     """Choose thresholds on the validation photos, evaluate on the unseen ones; return the figures."""
     model = ["--model", out / "model", "--min-face", MIN_FACE]
     targets = ["--target-recall", ".98,.98", "--target-precision", ".9", "--write"]

@@ -1,0 +1,88 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.tools.command_runner import CommandFailedError, CommandRunner, command_line
+
+# Runs a command that waits for its input for ever, as a training that goes on would; prints the command's process.
+OWNER = """
+import subprocess, sys
+from gluon_mtcnn.tools import command_runner
+
+real = subprocess.Popen
+def popen(*args, **options):
+    process = real([sys.executable, "-c", sys.argv[1]], **options)
+    print(process.pid, flush=True)
+    return process
+
+subprocess.Popen = popen
+command_runner.CommandRunner("owner", 1, True)("inspect", "x")
+"""
+COMMAND = """
+import sys, time, pathlib
+from gluon_mtcnn.tools import cli, command_runner
+
+def work(argv):
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        pathlib.Path({path!r}).write_text("cleaned up")
+        return 130
+
+cli.main = work
+sys.exit(command_runner.main())
+"""
+
+
+def run(*words, **options):
+    return CommandRunner("owner", 1, True, **options)(*words)
+
+
+def test_a_command_that_succeeds(capfd):
+    assert run("inspect", "--help") > 0
+    assert "gluon-mtcnn inspect" in capfd.readouterr().out
+
+
+def test_refusals_and_failures_are_told_apart(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"owner: gluon-mtcnn inspect .* ended with exit code 2"):
+        run("inspect", tmp_path / "missing")
+    monkeypatch.setattr(sys, "executable", _python_that_fails(tmp_path))
+    with pytest.raises(CommandFailedError, match="gluon-mtcnn inspect x ended with exit code 3"):
+        run("inspect", "x")
+
+
+def _python_that_fails(folder):
+    script = folder / "python"
+    script.write_text("#!/bin/sh\nexit 3\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_what_is_printed_can_be_typed():
+    assert command_line(["train", "pnet", "--data", "a b"]) == "gluon-mtcnn train pnet --data 'a b'"
+
+
+@pytest.mark.parametrize("kill", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_a_command_ends_with_its_owner(kill, tmp_path, checkout):
+    said = tmp_path / "said"
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, COMMAND.format(path=str(said))],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert int(owner.stdout.readline())
+    time.sleep(1.5)  # until the command sleeps
+    owner.send_signal(kill)
+    owner.wait()
+    deadline = time.monotonic() + 20
+    while not said.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert said.read_text() == "cleaned up"
