@@ -146,9 +146,11 @@ def test_no_workers(tmp_path, monkeypatch):
         ClusterWorkers(local.scheduler_address, tmp_path).__enter__()
 
 
-def test_a_unit_that_kills_its_workers(tmp_path):
+def test_a_unit_that_kills_its_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "LOST_SECONDS", 300)  # a busy machine is slow to start workers anew
     local = distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs=50)
-    with local, ClusterWorkers(local.scheduler_address, tmp_path) as workers:  # noqa: SIM117
+    with local, ClusterWorkers(local.scheduler_address, tmp_path) as workers:
+        local.scheduler.allowed_failures = 1
         with pytest.raises(WorkerError, match=r"the cluster gave up: .*; the same command resumes"):
             list(workers.run(os._exit, [(1,)]))
 
