@@ -132,10 +132,13 @@ def _apart(members: Sequence[Status], limits: Limits, now: float) -> Optional[tu
 
 def _all_wait(members: Sequence[Status], limits: Limits, now: float) -> Optional[tuple[Status, str]]:
     """Find a job whose workers all wait for an answer that does not come."""
-    workers = [m for m in members if m.role == "worker" and m.code is None and m.phase != FINISHED]
-    if workers and all(m.phase == WAITING and now - m.moved > limits.stall for m in workers):
+    workers = [m for m in members if m.role == "worker"]
+    left = [m for m in workers if m.code is None and m.phase != FINISHED]
+    # Also nobody who has finished did so a moment ago: the others' reports of that are still on their way.
+    quiet = all(now - max(m.moved, m.ended) > limits.stall for m in workers)
+    if left and quiet and all(m.phase == WAITING for m in left):
         server = next(m for m in members if m.role == "server")
-        return server, f"has not answered the workers for {limits.stall:g} s{_progress(workers[0])}"
+        return server, f"has not answered the workers for {limits.stall:g} s{_progress(left[0])}"
     return None
 
 

@@ -18,7 +18,7 @@ from gluon_mtcnn.core.record import PackWriter
 from gluon_mtcnn.tools.cli import main
 
 CHECKOUT = Path(__file__).parents[2]
-QUICK = ("--dead-seconds", "4")
+QUICK = ("--dead-seconds", "8")  # a loaded machine may take some seconds to start Python
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ ENDLESS = {"epochs": 10000}
     [
         ("worker 1", signal.SIGKILL, "worker 1 died: killed by SIGKILL (after {} steps); see "),
         ("server 0", signal.SIGKILL, "server 0 died: killed by SIGKILL; see "),
-        ("worker 0", signal.SIGSTOP, "worker 0 has shown no sign of life for 4 s (after {} steps); see "),
+        ("worker 0", signal.SIGSTOP, "worker 0 has shown no sign of life for 8 s (after {} steps); see "),
     ],
 )
 def test_a_lost_member_ends_the_job(pack, tmp_path, victim, sign, message):
@@ -154,6 +154,43 @@ def test_a_lost_member_ends_the_job(pack, tmp_path, victim, sign, message):
     assert last.endswith(f"{victim.replace(' ', '-')}.log")
     check_gone(members.values())
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+SLEEPY = """
+import os, time
+from gluon_mtcnn.core.activity import Activity
+
+def step(self, count=Activity.step):
+    count(self)
+    if os.environ.get("DMLC_WORKER_ID") == "1" and self.steps == 5:
+        {}
+
+Activity.step = step
+"""
+
+
+@pytest.mark.parametrize(
+    ("pause", "message"),
+    [
+        ("time.sleep(6)", None),
+        pytest.param("end = time.time() + 14\n        while time.time() < end: pass", None, marks=pytest.mark.slow),
+        (
+            "time.sleep(1000)",
+            "worker 1 is alive but has neither taken a step nor used the CPU for 10 s (after 5 steps)",
+        ),
+    ],
+    ids=["unseen by the CPU clock", "longer, but at work", "stuck"],
+)
+def test_a_slow_step_is_told_from_a_stuck_member(pack, tmp_path, monkeypatch, pause, message):
+    (tmp_path / "sitecustomize.py").write_text(SLEEPY.format(pause))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{CHECKOUT}")
+    with Launch(pack, tmp_path, launch=("-n", 2, *QUICK, "--stall-seconds", 10), epochs=1) as job:
+        code, last = job.end()
+    if message is None:
+        assert code == 0, job.text
+    else:
+        assert code == 1
+        assert last.startswith(message)
 
 
 @pytest.mark.parametrize(("sign", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -9)])
@@ -217,7 +254,7 @@ def test_a_server_that_never_comes_up(pack, tmp_path, ssh, monkeypatch):
     with Launch(pack, tmp_path / "out", launch=("-n", 2, *hosts, *QUICK), path=ssh) as job:
         code, last = job.end()
     assert code == 1
-    assert last.startswith("server 0 never came up: no sign of life within 4 s on localhost; see ")
+    assert last.startswith("server 0 never came up: no sign of life within 8 s on localhost; see ")
 
 
 def test_a_worker_that_refuses_its_data(pack, tmp_path):

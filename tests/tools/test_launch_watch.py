@@ -100,6 +100,15 @@ def test_servers_that_do_not_answer():
     assert sentence == "server 0 has not answered the workers for 120 s (after 7 steps)"
 
 
+def test_a_slow_worker_finishes_before_the_others_have_told_that_they_go_on():
+    members = make_members(worker_0=WAITING)
+    assert run(members, 200, worker_1=lambda t: {"cpu": t}) is None
+    report(members[3], 200.5, steps=1, phase=FINISHED)
+    assert find_failure(members, LIMITS, 200.6) is None
+    members[3].end(0, 201)
+    assert find_failure(members, LIMITS, 201.2) is None
+
+
 def test_waiting_for_worker_0_to_validate():
     members = make_members(worker_1=WAITING)
     assert run(members, 1000, worker_0=lambda t: {"steps": 9, "cpu": 0.9 * t}) is None
