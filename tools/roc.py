@@ -102,7 +102,9 @@ def _draw_curves(
     for index, method in enumerate((*methods, *overlay)):
         curve = getattr(method, kind)
         if curve is not None:
-            axes.plot(*curve.points(max_fp, left), **_style(index, index < len(methods)))
+            x, y = curve.points(max_fp, left)
+            alone = "o" if len(x) == 1 else None  # a line of one point would not be seen
+            axes.plot(x, y, marker=alone, **_style(index, index < len(methods)))
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter("{x:g}")

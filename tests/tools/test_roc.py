@@ -1,5 +1,6 @@
 """ROC curves in files, the table, and the figure."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -157,6 +158,15 @@ def test_command_draws_and_prints(folder, capsys, name, magic):
     assert main([*command, "--labels", "ours", "--max-fp", "1000"]) == 0
     assert (folder / name).read_bytes() == first
     assert [p.name for p in folder.glob(".*")] == []
+
+
+def test_a_curve_of_one_point_is_seen(tmp_path):
+    point = [Method("point", Curve(np.array([0.5]), np.array([100])), None)]
+    beyond = [Method("point", Curve(np.array([0.5]), np.array([5000])), None)]
+    plot_roc(tmp_path / "point.png", point)
+    plot_roc(tmp_path / "beyond.png", beyond)
+    seen, bare = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("point", "beyond"))
+    assert np.count_nonzero((seen != bare).any(axis=2)) > 50
 
 
 def test_svg_names_every_method(folder):
