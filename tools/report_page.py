@@ -154,7 +154,7 @@ def picture(uri: Optional[str], alt: str, caption: str, shape: tuple[int, ...]) 
         return ""
     height, width = shape[:2]
     return (
-        f'<figure><img src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}" loading="lazy">'
+        f'<figure><img src="{uri}" alt="{escape(alt)}" width="{width}" height="{height}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )
 
