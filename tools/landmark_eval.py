@@ -47,12 +47,10 @@ def photo_errors(photo: Annotation, found: Detections) -> np.ndarray:
     Raises
     ------
     InputError
-        The detector gives no landmarks, or the annotated eyes coincide.
+        The detector gives no landmarks.
     """
     if found.landmarks is None:
         raise InputError("evaluate landmarks: the model has no landmark head")
-    if photo.landmarks is None or (photo.landmarks[:, 0] == photo.landmarks[:, 1]).all(axis=1).any():
-        raise InputError(f"{photo.name}: expected five points with the eyes apart")
     errors = np.full(len(photo.boxes), np.nan)
     if len(found):
         overlap = iou(photo.boxes.astype(np.float64), found.boxes.astype(np.float64))
@@ -139,6 +137,9 @@ def _read(args: argparse.Namespace) -> Sequence[Annotation]:
     annotations = list(read_landmarks(path, existing_dir(args.landmark_images, "photos")))
     if not annotations:
         raise InputError(f"{path}: expected annotated photos, got none")
+    for photo in annotations:
+        if photo.landmarks is None or (photo.landmarks[:, 0] == photo.landmarks[:, 1]).all(axis=1).any():
+            raise InputError(f"{path}: {photo.name}: expected five points with the eyes apart")
     return annotations
 
 

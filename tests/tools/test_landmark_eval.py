@@ -68,11 +68,9 @@ def test_misses_are_left_out_of_the_mean():
     assert summarise(np.full(2, np.nan)) == {"mean": None, "median": None, "fail10": None, "missed": 2, "n": 2}
 
 
-def test_bad_models_and_annotations():
+def test_model_without_landmarks():
     with pytest.raises(InputError, match="the model has no landmark head"):
         photo_errors(face(), Detections.empty())
-    with pytest.raises(InputError, match=r"a\.png: expected five points with the eyes apart"):
-        photo_errors(face(np.zeros((5, 2))), Detections.empty(landmarks=True))
 
 
 class Shifted:
@@ -125,6 +123,15 @@ def test_missing_photo_is_an_error_or_a_miss(data):
         landmark_eval.run(parse(argv), Shifted())
     assert landmark_eval.run(parse([*argv, "--missing-as-empty"]), Shifted()) == 0
     assert json.loads((data / "out" / "landmarks.json").read_text())["missed"] == 1
+
+
+def test_eyes_that_coincide_are_found_before_the_detector_runs(data):
+    numbers = " ".join(map(str, [10, 49, 10, 49, *[20] * 10]))
+    with open(data / "list.txt", "a") as file:
+        file.write(f"images\\white.png {numbers}\n")
+    argv = ["--landmark-images", data, "--landmark-annotations", data / "list.txt", "--out", data / "out"]
+    with pytest.raises(InputError, match=r"list\.txt: images/white\.png: expected five points with the eyes apart"):
+        landmark_eval.run(parse(argv))  # nor is a model opened
 
 
 def test_list_without_photos(data):
