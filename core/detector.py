@@ -11,7 +11,7 @@ import copy
 import os
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Optional, Union
@@ -157,7 +157,7 @@ class Detector:
 
     def detect_many(
         self, images: Iterable[Any], workers: int = 1, errors: str = "raise"
-    ) -> Iterator[Union[Detections, InputError]]:
+    ) -> Generator[Union[Detections, InputError], None, None]:
         """Detect in any number of images, reading ahead and in order.
 
         Memory holds about two images a worker, however many there are.

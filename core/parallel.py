@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from typing import Any, Callable, TypeVar
@@ -13,7 +13,9 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int) -> Iterator[Result]:
+def map_ahead(
+    function: Callable[[Item], Result], items: Iterable[Item], threads: int, ahead: int
+) -> Generator[Result, None, None]:
     """Yield ``function(item)`` for each item in order, computed in threads.
 
     Parameters
@@ -44,7 +46,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item], threads
 
 def map_clones(
     function: Callable[[Any, Item], Result], items: Iterable[Item], first: Any, count: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``function(clone, item)`` for each item in order; no two threads have the same clone at a time.
 
     Parameters

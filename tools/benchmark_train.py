@@ -140,7 +140,8 @@ def _learner(net: str, devices: int, batch_size: int, original: bool = False) ->
     block = build(NetSpec(net, landmarks=True, order="prelu_first" if original else "pool_first"))
     for stage in block._children.values() if original else ():
         if isinstance(stage, (ConvStage, DenseStage)):
-            stage.prelu.hybrid_forward = lambda F, x, alpha: F.LeakyReLU(x, gamma=alpha, act_type="prelu")
+            own: Any = stage.prelu
+            own.hybrid_forward = lambda F, x, alpha: F.LeakyReLU(x, gamma=alpha, act_type="prelu")
     initialise(block)
     config = default_config(net, optimizer="sgd", landmarks=True, batch_size=batch_size)
     return Learner(block, config, [mx.cpu(i) for i in range(devices)])

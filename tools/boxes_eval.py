@@ -142,11 +142,12 @@ def _read_listed(path: str, annotations: Sequence[Annotation], missing_as_empty:
     Raises
     ------
     InputError
-        A photo has no entry, unless `missing_as_empty`; or none has.
+        A photo has no entry, unless `missing_as_empty`; or there are entries of which none fits.
     """
     found = read_detections(existing_file(path, "detections"))
     missing = [photo.name for photo in annotations if photo.name not in found]
-    if missing and (len(missing) == len(annotations) or not missing_as_empty):
+    misfit = len(found) > 0 and len(missing) == len(annotations)
+    if missing and (misfit or not missing_as_empty):
         raise InputError(
             f"{path}: no entry for {len(missing)} of {len(annotations)} photos, the first is {missing[0]} "
             "(--missing-as-empty counts them as photos without detections)"

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 from tqdm import tqdm
@@ -89,8 +89,14 @@ def detect_photos(
     return {name: found.as_array().astype(np.float64) for name, found in each}
 
 
-def existing_photos(photos: Mapping[str, PathLike], missing_as_empty: bool = False) -> dict[str, PathLike]:
+def existing_photos(photos: Mapping[str, PathLike], missing_as_empty: Optional[bool] = False) -> dict[str, PathLike]:
     """Return the photos whose files are there.
+
+    Parameters
+    ----------
+    photos : mapping of name to path
+    missing_as_empty : bool, optional
+        The option of this name; None for a command that has none.
 
     Raises
     ------
@@ -101,9 +107,8 @@ def existing_photos(photos: Mapping[str, PathLike], missing_as_empty: bool = Fal
     missing = [path for name, path in photos.items() if name not in found]
     if missing and not (found and missing_as_empty):
         others = f", nor {len(missing) - 1} others of {len(photos)}" if len(missing) > 1 else ""
-        raise InputError(
-            f"{missing[0]}: photo not found{others} (--missing-as-empty: count it as one without detections)"
-        )
+        way_out = "" if missing_as_empty is None else " (--missing-as-empty: count it as one without detections)"
+        raise InputError(f"{missing[0]}: photo not found{others}{way_out}")
     return found
 
 

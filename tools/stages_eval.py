@@ -195,7 +195,7 @@ def run(args: argparse.Namespace) -> int:
     out = output_dir(args.out)
     path = existing_file(args.wider_annotations, "annotations")
     annotations = read_annotations(path, existing_dir(args.wider_images, "photos"), args.ignore)
-    existing_photos({photo.name: photo.image for photo in annotations})
+    existing_photos({photo.name: photo.image for photo in annotations}, missing_as_empty=None)
     min_face_px = args.min_face if args.min_face_px is None else args.min_face_px
     faces = FaceSet.of(annotations, min_face_px)
     if not faces.counted.any():

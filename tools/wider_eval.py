@@ -116,7 +116,7 @@ def align(
     Raises
     ------
     InputError
-        Two entries for one photo, photos without an entry unless `missing_as_empty`, or no entry that fits at all.
+        Two entries for one photo, photos without an entry unless `missing_as_empty`, or entries of which none fits.
     """
     by_name: dict[str, np.ndarray] = {}
     for name, rows in detections.items():
@@ -124,7 +124,7 @@ def align(
             raise InputError(f"{source}: two entries for {plain_name(name)}")
         by_name[plain_name(name)] = rows
     missing = [name for name in truth.names if name not in by_name]
-    if len(missing) == len(truth.names):
+    if by_name and len(missing) == len(truth.names):
         raise InputError(f"{source}: expected entries like {truth.names[0]}.jpg, got none of the {len(missing)} photos")
     if missing and not missing_as_empty:
         raise InputError(

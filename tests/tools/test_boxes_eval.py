@@ -143,3 +143,9 @@ def test_missing_photos_and_entries(data):
     with pytest.raises(InputError, match=r"d\.json: no entry for 1 of 2 photos, the first is b\.png"):
         boxes_eval.run(parse(argv))
     assert boxes_eval.run(parse([*argv, "--missing-as-empty"])) == 0
+    (data / "d.json").write_text('{"other.png": []}')
+    with pytest.raises(InputError, match=r"d\.json: no entry for 2 of 2 photos"):
+        boxes_eval.run(parse([*argv, "--missing-as-empty"]))
+    (data / "d.json").write_text("{}")
+    assert boxes_eval.run(parse([*argv, "--missing-as-empty"])) == 0
+    assert json.loads((data / "out" / "boxes.json").read_text())["recall"] == 0

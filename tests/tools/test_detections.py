@@ -70,6 +70,8 @@ def test_existing_photos(tmp_path):
     assert list(existing_photos(photos, missing_as_empty=True)) == ["here"]
     with pytest.raises(InputError, match=r"2\.png: photo not found, nor 1 others of 3"):
         existing_photos(photos)
+    with pytest.raises(InputError, match=r"2\.png: photo not found, nor 1 others of 3$"):
+        existing_photos(photos, missing_as_empty=None)
     with pytest.raises(InputError, match="not found"):
         existing_photos({"gone": tmp_path / "2.png"}, missing_as_empty=True)
 

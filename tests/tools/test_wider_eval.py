@@ -182,6 +182,9 @@ def test_align_names_what_is_missing():
     assert len(align(truth, {"e/0": rows([1, 1, 2, 2, 1.0])}, "d.json", True)[1]) == 0
     with pytest.raises(InputError, match=r"expected entries like e/0\.jpg, got none of the 2"):
         align(truth, {"wrong/0.jpg": rows()}, "d.json", True)
+    with pytest.raises(InputError, match=r"d\.json: no entry for 2 of 2 photos, the first is e/0\.jpg"):
+        align(truth, {}, "d.json", False)
+    assert [boxes.shape for boxes in align(truth, {}, "d.json", True)] == [(0, 5)] * 2
     with pytest.raises(InputError, match="two entries for e/0"):
         align(truth, {"e/0.jpg": rows(), "e/0": rows()}, "d.json", True)
 
