@@ -279,7 +279,8 @@ def describe(folder: PathLike) -> dict[str, Any]:
     """Return what `gluon-mtcnn inspect` shows of a pack: per set its shapes, class counts, digest and metadata.
 
     Counts and digests come from the files; ``sha256_matches`` and ``classes_match`` say whether the manifest agrees,
-    None where it says nothing.
+    None where it says nothing; ``index_matches`` whether the index, if there is one, lists all records: MXNet's readers
+    see no others.
 
     Raises
     ------
@@ -308,5 +309,16 @@ def _describe_set(folder: PathLike, name: str) -> dict[str, Any]:
         "classes_match": said["classes"] == classes if "classes" in said else None,
         "sha256": digest,
         "sha256_matches": said["sha256"] == digest if "sha256" in said else None,
+        "index_matches": _index_matches(pack),
         "metadata": said.get("metadata", {}),
     }
+
+
+def _index_matches(pack: Pack) -> Optional[bool]:
+    index, size = idx_path(pack.folder, pack.set_name), pack.path.stat().st_size
+    if not index.is_file():
+        return None
+    offsets, stride = recordio.read_index(index, size), record_bytes(pack.size)
+    if size != len(pack) * stride:  # read through the index
+        return len(offsets) == len(pack)
+    return np.array_equal(np.sort(offsets), np.arange(0, size, stride))

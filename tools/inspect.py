@@ -82,6 +82,8 @@ def _problems(about: dict[str, Any]) -> Iterator[str]:
         for key, what in (("sha256_matches", "digest"), ("classes_match", "class counts")):
             if part[key] is False:
                 yield f"{name}.rec has another {what} than manifest.json says"
+        if part["index_matches"] is False:
+            yield f"{name}.idx does not list the {part['count']} records of {name}.rec"
     if about.get("sha256_matches") is False:
         yield "its digest is another than detections.json says"
 

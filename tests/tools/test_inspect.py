@@ -44,7 +44,7 @@ def test_a_pack(pack, capsys):
     entry = about["sets"]["train"]
     assert (entry["count"], entry["stride"], entry["image_shape"]) == (5, 580, [12, 12, 3])
     assert entry["classes"] == {"positive": 1, "negative": 2, "part": 1, "landmark": 1}
-    assert entry["sha256_matches"] is entry["classes_match"] is True
+    assert entry["sha256_matches"] is entry["classes_match"] is entry["index_matches"] is True
     assert len(entry["metadata"]["skipped"]) == 100
     assert "... (100 in all)" in text.out
     assert entry["sha256"] in text.out
@@ -61,6 +61,16 @@ def test_a_pack_that_is_not_what_its_manifest_says(pack, capsys):
     assert text.err.count("\n") == 1
     (pack / "train.rec").write_bytes(data[:-4])
     assert "train.rec" in refuse(pack, capsys)
+
+
+def test_a_pack_whose_index_is_cut_off(pack, capsys):
+    index = (pack / "train.idx").read_text()
+    (pack / "train.idx").write_text(index[:4])  # its first line
+    about, text = inspect(pack, capsys, code=2)
+    assert about["sets"]["train"]["index_matches"] is False
+    assert "train.idx does not list the 5 records of train.rec" in text.err
+    (pack / "train.idx").unlink()
+    assert inspect(pack, capsys)[0]["sets"]["train"]["index_matches"] is None
 
 
 def test_a_model(tmp_path, capsys):
