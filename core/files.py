@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO, Union
+from typing import Any, Callable, Optional, TextIO, Union
 
 from gluon_mtcnn.core.errors import InputError
 
@@ -53,22 +53,32 @@ def write_json(path: PathLike, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
 
 
-def read_json(path: PathLike) -> Any:
+def read_json(path: PathLike, pairs_hook: Optional[Callable[[list[tuple[str, Any]]], Any]] = None) -> Any:
     """Read a JSON file.
+
+    Parameters
+    ----------
+    path : path of the file
+    pairs_hook : function, optional
+        Makes a value of each object's pairs, instead of a dict; may raise InputError.
 
     Raises
     ------
     InputError
-        It is missing or not JSON; the message names the line.
+        It is missing or not JSON, or the hook refuses it; the message names the file and where it can the line.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_bytes().decode("utf-8-sig"), object_pairs_hook=pairs_hook)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: expected JSON text, got binary data") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{path}:{error.lineno}: expected JSON: {error.msg}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
+        raise InputError(f"{path}: expected JSON that can be read: {error}") from None
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def sha256(path: PathLike) -> str:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.files import PathLike, read_json, replacing
 from gluon_mtcnn.core.parallel import map_clones
 from gluon_mtcnn.core.types import Detections
 
@@ -175,18 +175,7 @@ def read_detections(path: PathLike) -> dict[str, np.ndarray]:
     InputError
         Unreadable, not JSON, not of that form, a name twice, or a number that is not finite.
     """
-    try:
-        entries = json.loads(Path(path).read_bytes().decode("utf-8-sig"), object_pairs_hook=_unique_names)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: expected JSON text, got binary data") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: expected JSON: {error.msg}") from None
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits; thousands of brackets
-        raise InputError(f"{path}: expected detections as JSON: {error}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+    entries = read_json(path, _unique_names)
     if not isinstance(entries, dict):
         raise InputError(f"{path}: expected a JSON object of photo names, got {type(entries).__name__}")
     return {name: check_rows(rows, f"{path}: {name!r}") for name, rows in entries.items()}

@@ -115,7 +115,7 @@ def test_integers_and_negative_sizes_pass():
         ('{"a": "text"}', 'got "text"'),
         ('{"a": [[' + "9" * 400 + ", 1, 1, 1, 1]]}", "numbers too large|finite"),
         ('{"a": [[' + "9" * 5000 + ", 1, 1, 1, 1]]}", r"d\.json: "),
-        ("[" * 100_000, r"d\.json: expected detections as JSON"),
+        ("[" * 100_000, r"d\.json: expected JSON that can be read"),
         ('{"a": []\n "b": []}', r"d\.json:2: expected JSON"),
         ('{"a": [], "a": []}', r"d\.json: 'a' is there twice"),
         ("[1]", "expected a JSON object of photo names, got list"),

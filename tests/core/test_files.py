@@ -1,0 +1,35 @@
+import pytest
+
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import read_json
+
+
+def test_read_json_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1, "b": [2]}')
+    assert read_json(tmp_path / "a.json") == {"a": 1, "b": [2]}
+    assert read_json(tmp_path / "a.json", list) == [("a", 1), ("b", [2])]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\x00", r"a\.json: expected JSON text, got binary data"),
+        (b'{\n"a": }', r"a\.json:2: expected JSON: Expecting value"),
+        (b"[" * 100_000, r"a\.json: expected JSON that can be read: maximum recursion depth"),
+    ],
+)
+def test_read_json_says_what_is_wrong(tmp_path, content, message):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_json(tmp_path / "a.json")
+
+
+def test_read_json_names_the_file_that_a_hook_refuses(tmp_path):
+    def refuse(pairs):
+        raise InputError("no objects")
+
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(InputError, match=r"a\.json: no objects"):
+        read_json(tmp_path / "a.json", refuse)
+    with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
+        read_json(tmp_path / "none.json")
