@@ -32,7 +32,7 @@ from gluon_mtcnn.core.manifest import (
     set_entry,
     write_manifest,
 )
-from gluon_mtcnn.core.record_access import IndexedRecords, StridedRecords
+from gluon_mtcnn.core.record_access import IndexedRecords, Records, StridedRecords
 from gluon_mtcnn.core.record_layout import (
     HEAD_DTYPE,
     ROW_LAYOUT,
@@ -211,13 +211,17 @@ class Pack:
         if not self.path.is_file():
             raise InputError(f"{self.path}: pack not found")
         self.manifest = manifest_entry(folder, set_name)
-        self._records = self._open()
+        self._records: Records = self._open()
         self.count, self.size = len(self._records), self._records.size
         for name in ("count", "size"):
             expected, got = self.manifest.get(name), getattr(self, name)
             if self.manifest and expected != got and (name == "count" or self.count):
                 raise InputError(f"{self.path}: expected {name} {expected} as in {MANIFEST_NAME}, got {got}")
         self._labels: Optional[np.ndarray] = None
+
+    def digest(self) -> str:
+        """Return the sha256 of the records: what the manifest says, or where it says nothing, of the file."""
+        return self.manifest.get("sha256") or sha256(self.path)
 
     def _open(self) -> Union[StridedRecords, IndexedRecords]:
         bytes_ = self.path.stat().st_size  # an empty file cannot be mapped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Union
+from typing import Protocol, Union
 
 import cv2
 import numpy as np
@@ -18,6 +18,23 @@ CHUNK = 1 << 14  # records whose heads are looked at together
 WIDTHS = (1, 5, ROW_WIDTH)
 IR_HEADER_BYTES = HEAD_DTYPE.fields["row"][1]  # type: ignore[index]
 _ROW_WORD = (recordio.HEAD_BYTES + IR_HEADER_BYTES) // 4
+
+
+class Records(Protocol):
+    """Records that are read by number."""
+
+    @property
+    def size(self) -> int:
+        """Return the side of the images in pixels."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def rows(self, indices: np.ndarray) -> np.ndarray:
+        """Return label rows (n, 15) float32."""
+
+    def read(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return images (n, size, size, 3) uint8 BGR and label rows (n, 15) float32."""
 
 
 class StridedRecords:

@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     train = _check(argv)
     hosts = read_hosts(args.hosts) if args.hosts else [Host()]
     if not args.hosts:
-        existing_dir(train.data, "folder of the training pack")
+        for folder in train.data:
+            existing_dir(folder, "folder of the training pack")
     logs = output_dir(args.logs or str(Path(train.out) / "logs"))
     logs.mkdir(parents=True, exist_ok=True)
     for old in logs.glob("*.log"):

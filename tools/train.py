@@ -34,7 +34,9 @@ PARALLEL_CPUS = {"MXNET_CPU_TEMP_COPY": "160", "MXNET_EXEC_BULK_EXEC_TRAIN": "0"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``train``."""
     parser.add_argument("net", choices=NETS)
-    parser.add_argument("--data", required=True, metavar="DIR", help="folder with train.rec (and val.rec)")
+    parser.add_argument(
+        "--data", required=True, nargs="+", metavar="DIR", help="folders with train.rec (and val.rec), used as one"
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="model folder to make or add to")
     parser.add_argument("--val-data", metavar="DIR", help="validate on the train.rec of this folder")
     parser.add_argument(
@@ -130,7 +132,8 @@ def run_record_path(out: str, net: str) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; 1 when the loss breaks or the sanity check fails."""
-    existing_dir(args.data, "folder of the training pack")
+    for folder in args.data:
+        existing_dir(folder, "folder of the training pack")
     path = run_record_path(args.out, args.net)
     recorded = read_json(path) if args.resume and path.is_file() else {}
     set_threads(args.threads or recorded.get("threads"), args.devices)

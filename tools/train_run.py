@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -16,11 +17,12 @@ from gluon_mtcnn.core.checkpoint import CONFIG_NAME
 from gluon_mtcnn.core.cluster import Cluster, in_job
 from gluon_mtcnn.core.dataset import BatchLoader
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, sha256, write_json
+from gluon_mtcnn.core.files import PathLike, read_json, sha256, write_json
 from gluon_mtcnn.core.initial import fresh_net, pretrained_net
+from gluon_mtcnn.core.joined_pack import open_packs
 from gluon_mtcnn.core.learner import Learner
 from gluon_mtcnn.core.network import Net
-from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.record import Pack, rec_path
 from gluon_mtcnn.core.runtime import devices, mx, seed_everything, threads
 from gluon_mtcnn.core.sanity import overfit
 from gluon_mtcnn.core.train_config import TrainConfig, default_config
@@ -59,7 +61,7 @@ def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
     config, net, contexts = _setup(args, pack, job)
     logger.info("%s: %s; classes: %s", args.net, _describe(config), pack.class_counts())
     if job:
-        job.check_same({**config.as_dict(), "training pack": _digest(pack)})
+        job.check_same({**config.as_dict(), "training pack": pack.digest()})
     learner = Learner(net, config, contexts, job)
     if job and job.rank:
         trainer = Trainer(learner, make_loader(pack, config, True, (job.rank, job.workers)))
@@ -137,8 +139,8 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
     return replace(config, loss=loss)
 
 
-def _open_pack(folder: str, set_name: str, net: str) -> Pack:
-    pack = Pack(folder, set_name)
+def _open_pack(folders: Sequence[PathLike], set_name: str, net: str) -> Pack:
+    pack = open_packs(folders, set_name)
     if len(pack) == 0:
         raise InputError(f"{pack.path}: expected samples, got an empty pack")
     if pack.size != INPUT_SIZE[net]:
@@ -148,10 +150,12 @@ def _open_pack(folder: str, set_name: str, net: str) -> Pack:
 
 def _validation_pack(args: argparse.Namespace) -> Optional[Pack]:
     if args.val_data:
-        return _open_pack(args.val_data, "train", args.net)
-    if (Path(args.data) / "val.rec").is_file():
-        return _open_pack(args.data, "val", args.net)
-    logger.warning("%s has no val.rec and there is no --val-data: the last epoch will count as the best", args.data)
+        return _open_pack([args.val_data], "train", args.net)
+    folders = [folder for folder in args.data if rec_path(folder, "val").is_file()]
+    if folders:
+        return _open_pack(folders, "val", args.net)
+    where = ", ".join(args.data)
+    logger.warning("%s has no val.rec and there is no --val-data: the last epoch will count as the best", where)
     return None
 
 
@@ -196,15 +200,11 @@ def _run_record(config: TrainConfig, pack: Pack, validation: Optional[Pack]) -> 
     """Return what decides the weights to the last bit, as far as it can be known; a resumed run must have the same."""
     return {
         "config": config.as_dict(),
-        "train_pack": _digest(pack),
-        "val_pack": _digest(validation) if validation else None,
+        "train_pack": pack.digest(),
+        "val_pack": validation.digest() if validation else None,
         "threads": threads(),
         "versions": {"mxnet": mx.__version__, "numpy": np.__version__},
     }
-
-
-def _digest(pack: Pack) -> str:
-    return pack.manifest.get("sha256") or sha256(pack.path)
 
 
 def _describe(config: TrainConfig) -> str:

@@ -141,6 +141,19 @@ def test_validation_on_another_folder(packs, tmp_path):
     assert read_json(tmp_path / "out" / "summary.json")["val_loss"] > 0
 
 
+def test_several_packs_are_used_as_one(packs, tmp_path, capsys):
+    write_set(tmp_path / "more", "train", 60, 12, 7)
+    both = ("--data", packs["pnet"], tmp_path / "more")
+    assert train("pnet", packs["pnet"], tmp_path / "out", "--epochs", 1, *both) == 0
+    summary = read_json(tmp_path / "out" / "summary.json")
+    assert sum(summary["classes"].values()) == 460
+    assert summary["val_loss"] > 0  # of the first pack's val.rec
+    assert train("pnet", packs["pnet"], tmp_path / "out", "--epochs", 1, "--resume", *both[:2]) == 2
+    assert "train_pack" in capsys.readouterr().err
+    assert train("pnet", packs["pnet"], tmp_path / "out", *both, packs["rnet"]) == 2
+    assert "expected images of 12 px as before, got 24 px" in capsys.readouterr().err
+
+
 def test_resuming_a_finished_run_changes_nothing(packs, tmp_path):
     assert train("pnet", packs["pnet"], tmp_path, "--epochs", 1) == 0
     before = digest(tmp_path / "pnet.params")
