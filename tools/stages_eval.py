@@ -7,7 +7,7 @@ Each net runs over the photos once, with a low threshold; then its threshold is 
 passes it. P: the highest threshold that still finds the first target's share of all counted faces. R: the highest that
 keeps the second's share of the faces that P has found. The last net: the best F1, or the lowest threshold that reaches
 --target-precision. --thresholds evaluates given thresholds instead. Leaves stages.json, stages.png and
-stages_recall.png in --out; --write writes the thresholds into model.json.
+stages_recall.png in --out; --write writes the thresholds into model.json, with --calibrate as the customary ones.
 """
 
 from __future__ import annotations
@@ -73,7 +73,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target-precision", type=fraction, metavar="F", help="for the last threshold (default: the best F1)"
     )
-    parser.add_argument("--write", action="store_true", help="write the thresholds into model.json")
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument("--write", action="store_true", help="write the thresholds into model.json")
+    written.add_argument("--write-to", metavar="DIR", help="write a copy of the model with these thresholds")
+    parser.add_argument(
+        "--calibrate",
+        type=three_thresholds,
+        metavar="P,R,O",
+        help="with --write or --write-to: move the nets' scores so that the thresholds become these, say .6,.7,.7",
+    )
+    parser.add_argument("--last-stage", choices=NETS, help="evaluate the nets up to this (default: all of the model)")
     parser.add_argument(
         "--ignore",
         default="blur=2,occlusion=2,invalid=1",
@@ -193,6 +202,8 @@ def _grid(lowest: float, fixed: Optional[float]) -> np.ndarray:
 def run(args: argparse.Namespace) -> int:
     """Evaluate, print the tables and write the files."""
     out = output_dir(args.out)
+    if args.calibrate and not (args.write or args.write_to):
+        raise InputError("evaluate stages: --calibrate needs --write or --write-to: it changes weights")
     path = existing_file(args.wider_annotations, "annotations")
     annotations = read_annotations(path, existing_dir(args.wider_images, "photos"), args.ignore)
     existing_photos({photo.name: photo.image for photo in annotations}, missing_as_empty=None)
@@ -204,7 +215,7 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
-    options = {"min_face": args.min_face, "compat": args.compat}
+    options = {"min_face": args.min_face, "compat": args.compat, "last_stage": args.last_stage}
     lowest = tuple(map(min, args.lowest, args.thresholds or args.lowest))
     curves, figures = evaluate_stages(Detector(model, thresholds=lowest, **options), photos, faces, args)
     thresholds = tuple(figures[k]["threshold"] if k in figures else model.thresholds[i] for i, k in enumerate(NETS))
@@ -212,10 +223,11 @@ def run(args: argparse.Namespace) -> int:
     times = time_stages(Detector(model, thresholds=thresholds, **options), photos[::step])
     for kind, stage in figures.items():
         stage["milliseconds"] = times[kind]
-    if args.write:
-        from gluon_mtcnn.core.checkpoint import write_thresholds
+    written = None
+    if args.write or args.write_to:
+        from gluon_mtcnn.core.score_shift import write_model
 
-        write_thresholds(model.path, thresholds)
+        written = write_model(model.path, thresholds, args.calibrate, tuple(figures), args.write_to)
     result = {
         **_set_figures(annotations, faces),
         "min_face": args.min_face,
@@ -224,7 +236,7 @@ def run(args: argparse.Namespace) -> int:
         "target_precision": args.target_precision,
         "thresholds": list(thresholds),
         "model_thresholds": list(model.thresholds),
-        "written": bool(args.write),
+        "written": None if written is None else list(written),
         "stages": {kind: {**figures[kind], "curve": curves[kind].as_lists()} for kind in figures},
     }
     _write(out, result, curves)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 from gluon_mtcnn.tools.stage_counts import PROPOSALS
 
 
 def tables(result: dict[str, Any]) -> str:
     """Return what the command prints: the stages, recall by size, recall at proposals, the thresholds."""
-    written = " (written into model.json)" if result["written"] else ""
     blocks = [
         [
             f"{result['photos']} photos, {result['faces']} faces of at least {result['min_face_px']:g} px, "
@@ -18,9 +17,15 @@ def tables(result: dict[str, Any]) -> str:
         _stage_lines(result["stages"]),
         _size_lines(result["stages"], result["faces_by_size"]),
         _proposal_lines(result["stages"]),
-        ["thresholds " + ",".join(f"{t:g}" for t in result["thresholds"]) + written],
+        [_threshold_line(result["thresholds"], result["written"])],
     ]
     return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _threshold_line(picked: list[float], written: Optional[list[float]]) -> str:
+    texts = [",".join(f"{t:g}" for t in thresholds or ()) for thresholds in (picked, written)]
+    as_what = "" if texts[0] == texts[1] else f" as {texts[1]}, scores moved"
+    return f"thresholds {texts[0]}" + (f" (written into model.json{as_what})" if written else "")
 
 
 def _stage_lines(stages: dict[str, Any]) -> list[str]:

@@ -188,6 +188,24 @@ def test_command(photos, tmp_path, capsys, kinds):
     assert printed.endswith("(written into model.json)\n")
 
 
+def test_scores_are_moved_in_a_copy(photos, tmp_path, capsys):
+    model, copy = write_model(tmp_path / "model"), tmp_path / "copy"
+    moved = ("--thresholds", ".3,.2,.1", "--calibrate", ".6,.7,.7")
+    assert main(argv(photos, model, tmp_path / "out", *moved, "--write-to", copy)) == 0
+    assert "thresholds 0.3,0.2,0.1 (written into model.json as 0.6,0.7,0.7, scores moved)" in capsys.readouterr().out
+    assert load_model(model).thresholds == load_model(copy).thresholds == (0.6, 0.7, 0.7)
+    result = json.loads((tmp_path / "out" / "stages.json").read_text())
+    assert (result["thresholds"], result["written"]) == ([0.3, 0.2, 0.1], [0.6, 0.7, 0.7])
+    assert main(argv(photos, copy, tmp_path / "again", "--thresholds", ".6,.7,.7", "--last-stage", "rnet")) == 0
+    again = json.loads((tmp_path / "again" / "stages.json").read_text())
+    assert list(again["stages"]) == ["pnet", "rnet"]
+    for kind, stage in again["stages"].items():
+        assert stage["boxes_per_photo"] == result["stages"][kind]["boxes_per_photo"]
+    assert again["stages"]["pnet"]["boxes_per_photo"] > 1
+    assert main(argv(photos, model, tmp_path / "out", *moved)) == 2
+    assert "--calibrate needs --write or --write-to" in capsys.readouterr().err
+
+
 def test_the_figures_are_those_of_the_detector_at_the_thresholds(photos, tmp_path):
     model = write_model(tmp_path / "model")
     thresholds = (0.3, 0.2, 0.1)

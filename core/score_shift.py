@@ -1,0 +1,106 @@
+"""Moving a net's scores by a constant in the logit, so that a threshold comes to a customary value.
+
+A net that was trained on hard negatives gives low scores. Adding a constant to the face's logit changes the score of
+every box and the order of none: what passed the threshold before passes the new one after.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+from typing import Optional
+
+import numpy as np
+
+from gluon_mtcnn.core.checkpoint import Model, load_model, save_net, write_thresholds
+from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.network import Net
+from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.types import NETS
+
+FACE = 1  # index of its logit
+COMPANIONS = ("history.csv", "history.png", "summary.json")  # go with the weights into another folder
+
+
+def logit_shift(threshold: float, target: float) -> float:
+    """Return what must be added to the face's logit so that a score of `threshold` becomes `target`.
+
+    Raises
+    ------
+    InputError
+        One of them is not between 0 and 1: no finite number does it.
+    """
+    if not (0 < threshold < 1 and 0 < target < 1):
+        raise InputError(f"threshold {threshold:g} cannot be moved to {target:g}: both must lie between 0 and 1")
+    return math.log(target / (1 - target)) - math.log(threshold / (1 - threshold))
+
+
+def shift_scores(net: Net, shift: float) -> None:
+    """Add a constant to the face's logit of a net, in place."""
+    bias = net.face_head.bias.data(mx.cpu()).asnumpy().astype(np.float64)
+    bias[FACE] += shift
+    net.face_head.bias.set_data(mx.nd.array(bias.astype(np.float32)))
+
+
+def write_model(
+    source: PathLike,
+    thresholds: tuple[float, ...],
+    targets: Optional[tuple[float, ...]] = None,
+    kinds: tuple[str, ...] = NETS,
+    folder: Optional[PathLike] = None,
+) -> tuple[float, ...]:
+    """Write a model with these thresholds, or with scores moved so that they come to the targets.
+
+    Parameters
+    ----------
+    source : a model folder
+    thresholds : three floats
+    targets : three floats, optional
+        What the thresholds of `kinds` become.
+    kinds : nets whose scores are moved, as far as the model has them
+    folder : path, optional
+        Gets a copy of the model, and of its history and summary, in place of the nets that are there. Default: the
+        model is changed.
+
+    Returns
+    -------
+    three floats
+        The thresholds that were written.
+    """
+    if targets is None and folder is None:
+        write_thresholds(source, thresholds)
+        return thresholds
+    model = load_model(source)
+    target_of = dict(zip(NETS, targets)) if targets else {}
+    moved = {kind: (t, target_of[kind]) for kind, t in zip(NETS, thresholds) if kind in kinds and kind in target_of}
+    moved = {kind: pair for kind, pair in moved.items() if kind in model.nets}
+    shifts = {kind: logit_shift(*pair) for kind, pair in moved.items()}  # all are possible, or nothing is written
+    if folder is not None:
+        _clear(Path(folder))
+    for kind, net in model.nets.items():
+        origin = model.origin[kind]
+        if kind in shifts:
+            shift_scores(net, shifts[kind])
+            note = {"threshold": moved[kind][0], "became": moved[kind][1], "logit_shift": shifts[kind]}
+            origin = {**origin, "score_shift": note}
+        if kind in shifts or folder is not None:
+            save_net(folder or source, net, origin, calibration=model.calibration)
+    written = tuple(moved[kind][1] if kind in moved else t for kind, t in zip(NETS, thresholds))
+    write_thresholds(folder or source, written)
+    if folder is not None:
+        _copy_companions(model, Path(folder))
+    return written
+
+
+def _clear(folder: Path) -> None:
+    for name in ("model.json", *(f"{kind}.params" for kind in NETS)):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _copy_companions(model: Model, folder: Path) -> None:
+    for name in COMPANIONS:
+        if (Path(model.path) / name).is_file():
+            with replacing(folder / name) as temporary:
+                shutil.copyfile(Path(model.path) / name, temporary)
