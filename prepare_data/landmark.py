@@ -11,7 +11,7 @@ fit its box is marked as ignored.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Optional, TextIO, Union
@@ -20,6 +20,7 @@ import numpy as np
 
 from gluon_mtcnn.core.boxes import MAX_COORDINATE, sides
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import replacing_text
 from gluon_mtcnn.core.types import Annotation
 
 PathLike = Union[str, os.PathLike]
@@ -62,6 +63,19 @@ def read_landmarks(path: PathLike, images: PathLike) -> Iterator[Annotation]:
                 yield from _read_face_points(chain([first], file), str(path), str(images))
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read: {error.strerror}") from None
+
+
+def write_landmarks(path: PathLike, annotations: Iterable[Annotation]) -> int:
+    """Write a list as CNN_FacePoint's of annotations that `read_landmarks` gave, atomically; return the photos."""
+    count = 0
+    with replacing_text(path) as file:
+        for photo in annotations:
+            assert photo.landmarks is not None
+            x1, y1, x2, y2 = photo.boxes[0].tolist()
+            values = [x1, x2, y1, y2, *photo.landmarks[0].ravel().tolist()]
+            file.write(" ".join([photo.name, *(f"{value:.9g}" for value in values)]) + "\n")
+            count += 1
+    return count
 
 
 def _numbers(fields: list[str], wanted: int, where: str) -> np.ndarray:

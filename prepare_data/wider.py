@@ -8,14 +8,15 @@ releases, one dummy line of zeros.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Optional, TextIO, Union
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE, from_xywh
+from gluon_mtcnn.core.boxes import MAX_COORDINATE, extents, from_xywh
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import replacing_text
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.wider_mat import read_mat
 
@@ -78,6 +79,20 @@ def read_wider(path: PathLike, images: PathLike, ignore: Optional[Mapping[str, i
             yield from _read_photos(file, str(path), root, ignore)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def write_wider(path: PathLike, annotations: Iterable[Annotation]) -> int:
+    """Write a ``*_bbx_gt.txt`` of annotations that `read_wider` gave, atomically; return how many photos are in it."""
+    count = 0
+    with replacing_text(path) as file:
+        for photo in annotations:
+            corner, size = photo.boxes[:, :2], extents(photo.boxes)
+            columns = [photo.attributes[name] for name in ATTRIBUTES if name in photo.attributes]
+            rows = np.concatenate([corner, size, *(column[:, None] for column in columns)], axis=1).tolist()
+            lines = [photo.name, str(len(rows)), *(" ".join(f"{value:.9g}" for value in row) for row in rows)]
+            file.write("".join(f"{line}\n" for line in lines))
+            count += 1
+    return count
 
 
 def _read_photos(file: TextIO, path: str, root: str, ignore: Mapping[str, int]) -> Iterator[Annotation]:

@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, write_json
+from gluon_mtcnn.core.lock import exclusive
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,7 @@ def work_folder(out: Path) -> Iterator[Path]:
         work.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out}: cannot be made a folder: {error.strerror}") from None
-    with open(work / LOCK, "w") as lock:
-        _lock(lock, out)
+    with exclusive(work / LOCK, f"{out}: another prepare is writing there"):
         try:
             yield work
         except InputError:
@@ -48,18 +48,6 @@ def work_folder(out: Path) -> Iterator[Path]:
                 raise
             raise InputError(f"{out}: the disk is full; the same command resumes when there is room") from None
         shutil.rmtree(work)
-
-
-def _lock(lock: TextIO, out: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:
-        log.debug("no file locks on this system")
-        return
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise InputError(f"{out}: another prepare is writing there") from None
 
 
 def begin_job(work: Path, job: dict[str, Any], keep: str) -> None:
