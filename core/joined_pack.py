@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import PathLike
 from gluon_mtcnn.core.record import ROW_WIDTH, Pack
 
 
@@ -84,7 +84,7 @@ class JoinedPack(Pack):
         return {"packs": self.packs}
 
 
-def open_packs(folders: Sequence[Union[str, Path]], set_name: str = "train") -> Pack:
+def open_packs(folders: Sequence[PathLike], set_name: str = "train") -> Pack:
     """Return the pack of one folder, or those of several as one."""
     packs = [Pack(folder, set_name) for folder in folders]
     return packs[0] if len(packs) == 1 else JoinedPack(packs)

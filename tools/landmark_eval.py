@@ -52,7 +52,7 @@ def photo_errors(photo: Annotation, found: Detections) -> np.ndarray:
     if found.landmarks is None:
         raise InputError("evaluate landmarks: the model has no landmark head")
     errors = np.full(len(photo.boxes), np.nan)
-    if len(found):
+    if len(found) and photo.landmarks is not None:
         overlap = iou(photo.boxes.astype(np.float64), found.boxes.astype(np.float64))
         best = overlap.argmax(axis=1)
         met = overlap.max(axis=1) >= MIN_IOU
