@@ -29,7 +29,7 @@ from gluon_mtcnn.core.parallel import map_ahead
 from gluon_mtcnn.core.tape import CELL, STRIDE
 from gluon_mtcnn.core.types import NETS, Detections
 
-NMS_SCALE, NMS_UNION, NMS_MINIMUM = 0.5, 0.7, 0.7
+OVERLAPS = {"scale": 0.5, "union": 0.7, "minimum": 0.7}  # above which a box goes: within a scale, P and R, O
 
 
 @dataclass
@@ -133,6 +133,7 @@ class Detector:
         self._official: Optional[OfficialCascade] = None
         if compat == "official":
             self._official = OfficialCascade(self.model.nets, min_face, scale_factor, self.thresholds, device)
+        self._overlaps = OVERLAPS
         self._lock = threading.Lock()
         self._clones: list[Detector] = []
 
@@ -207,6 +208,13 @@ class Detector:
             other._lock = threading.Lock()
         return other
 
+    def with_thresholds_moved(self, step: float) -> Detector:
+        """Return a clone whose thresholds of scores and of overlaps are all higher by `step`."""
+        other = self.clone()
+        other.thresholds = tuple(threshold + step for threshold in self.thresholds)
+        other._overlaps = {mode: overlap + step for mode, overlap in self._overlaps.items()}
+        return other
+
     def stages(self, image: Any) -> dict[str, Stage]:
         """Return what each net left, by net; boxes before and after calibration."""
         return self._cascade(as_bgr(image, self.color))
@@ -248,7 +256,9 @@ class Detector:
 
     def _propose_at(self, cells: Cells, scale: float, shape: tuple[int, ...], level: tuple[int, int]) -> _Candidates:
         boxes = self._cells(cells.row, cells.column, scale, shape, level)
-        keep = self._engine.nms(boxes, cells.scores, NMS_SCALE, "union", _order(cells.scores, self._legacy))
+        keep = self._engine.nms(
+            boxes, cells.scores, self._overlaps["scale"], "union", _order(cells.scores, self._legacy)
+        )
         return _Candidates(boxes[keep], box_ops.decode(boxes[keep], cells.offsets[keep]), cells.scores[keep])
 
     def _cells(
@@ -281,10 +291,10 @@ class Detector:
         """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""
         order = _order(found.scores, self._legacy)
         if mode == "union":
-            left = before = found[self._engine.nms(found.boxes, found.scores, NMS_UNION, mode, order)]
+            left = before = found[self._engine.nms(found.boxes, found.scores, self._overlaps[mode], mode, order)]
         else:
             before = found[order]
-            left = found[self._engine.nms(found.calibrated, found.scores, NMS_MINIMUM, mode, order)]
+            left = found[self._engine.nms(found.calibrated, found.scores, self._overlaps[mode], mode, order)]
         return Stage(
             np.concatenate([before.boxes, before.scores[:, None]], axis=1),
             np.concatenate([left.calibrated, left.scores[:, None]], axis=1),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from dataclasses import dataclass
 from typing import Any, Optional, Protocol
 
@@ -21,6 +22,7 @@ from gluon_mtcnn.core.types import ENGINES, INPUT_SIZE
 BATCHES = {"rnet": (4, 8, 16, 24, 32, 48, 64), "onet": (1, 2, 4, 6, 8, 12, 16)}
 BOX, POINTS = slice(1, 5), slice(5, 15)  # outputs of a folded net; 0 is the logit
 _CPUS = itertools.count(1)  # numbers of CPU devices that are not in use
+_BINDING = threading.Lock()  # MXNet does not say that threads may bind at the same time
 LOGIT_MARGIN = 1e-3  # far more than rounding: cells that may pass are found by logit, then asked for their score
 
 
@@ -200,7 +202,8 @@ class MxnetEngine(FoldedEngine):
         """Bind in the memory of the largest shape, which is bound first."""
         largest = (1, 4, HEIGHTS[-1], WIDTHS[-1]) if kind == "pnet" else (BATCHES[kind][-1], *shape[1:])
         shared = None if shape == largest else self._runner(kind, largest)
-        return _Executor(*self._symbols[kind], shape, self._device, shared)
+        with _BINDING:
+            return _Executor(*self._symbols[kind], shape, self._device, shared)
 
 
 class _Executor:

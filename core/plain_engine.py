@@ -7,6 +7,7 @@ run, and checks their boxes.
 
 from __future__ import annotations
 
+import threading
 from typing import Any, Optional
 
 import cv2
@@ -29,9 +30,10 @@ class PlainEngine:
     def __init__(self, model: Model, device: Any = None) -> None:
         self._device = device or mx.cpu()
         self._symbols = {kind: plain_symbol(net) for kind, net in model.nets.items()}
+        self._lock = threading.Lock()  # of all clones: oneDNN changes the layout of the shared weights in place
 
     def clone(self) -> PlainEngine:
-        """See `core.engine.Engine`."""
+        """See `core.engine.Engine`; clones run their nets one after the other."""
         other = object.__new__(PlainEngine)
         other.__dict__.update(self.__dict__)
         return other
@@ -39,9 +41,12 @@ class PlainEngine:
     def _forward(self, kind: str, images: np.ndarray) -> list[np.ndarray]:
         """Bind, run and return probabilities of both classes, offsets and, from a landmark head, landmarks."""
         symbol, arrays = self._symbols[kind]
-        data = mx.nd.array(normalise(images), ctx=self._device)
-        executor = symbol.bind(self._device, {**arrays, "data": data}, grad_req="null")
-        return [output.asnumpy() for output in executor.forward(is_train=False)]
+        with self._lock:
+            data = mx.nd.array(normalise(images), ctx=self._device)
+            executor = symbol.bind(self._device, {**arrays, "data": data}, grad_req="null")
+            outputs = [output.asnumpy() for output in executor.forward(is_train=False)]
+            del executor, data  # inside the lock: freeing one while another is bound can crash MXNet
+        return outputs
 
     def propose(self, image: np.ndarray, sizes: list[tuple[int, int]], threshold: float) -> Cells:
         """See `core.engine.Engine`."""

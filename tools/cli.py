@@ -35,6 +35,7 @@ COMMANDS = {
     "plot roc": ("roc", "ROC curves of several methods in one figure"),
     "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
     "inspect": ("inspect", "what is in a pack, a model folder or an imdb cache"),
+    "benchmark detect": ("benchmark_detect", "how fast faces are found, against the plain path and other detectors"),
     "benchmark prepare": ("benchmark_prepare", "how fast samples are prepared, and in how much memory"),
     "benchmark train": ("benchmark_train", "samples a second of a training step, and what changes them"),
     "benchmark load": ("benchmark_load", "how fast packs are read, and in how much memory"),

@@ -20,17 +20,21 @@ def add_detector_options(
     parser: argparse.ArgumentParser,
     thresholds: str = "the model's first two and .02",
     title: str = "detector (with --images)",
+    engine: bool = True,
 ) -> None:
-    """Add --model, --min-face, --thresholds, --engine and --compat; `thresholds` and `title` are texts of the help."""
+    """Add --model, --min-face, --thresholds, --engine and --compat; `thresholds` and `title` are texts of the help.
+
+    Without `engine`, a command that runs several has no --engine.
+    """
     group = parser.add_argument_group(title)
     group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
     group.add_argument(
         "--min-face", type=finite_float, default=20, metavar="PX", help="smallest face, default %(default)s"
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
-    group.add_argument(
-        "--engine", choices=ENGINES, default="mxnet", help="what runs the nets, default %(default)s; plain: to compare"
-    )
+    if engine:
+        text = "what runs the nets, default %(default)s; plain: as the original does, to compare"
+        group.add_argument("--engine", choices=ENGINES, default="mxnet", help=text)
     group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
 
 
