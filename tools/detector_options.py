@@ -10,7 +10,7 @@ from typing import Any, Optional
 from gluon_mtcnn import model as model_folder
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import ENGINES, NETS
-from gluon_mtcnn.tools.options import finite_float, three_thresholds
+from gluon_mtcnn.tools.options import positive_float, three_thresholds
 
 DEFAULT_MODEL = Path(model_folder.__file__).parent / "default"
 LOW_LAST_THRESHOLD = 0.02  # keeps nearly all that O-Net sees, so that a curve reaches its right end
@@ -29,7 +29,7 @@ def add_detector_options(
     group = parser.add_argument_group(title)
     group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
     group.add_argument(
-        "--min-face", type=finite_float, default=20, metavar="PX", help="smallest face, default %(default)s"
+        "--min-face", type=positive_float, default=20, metavar="PX", help="smallest face, default %(default)s"
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
     if engine:

@@ -59,6 +59,14 @@ def finite_float(text: str) -> float:
     return value
 
 
+def positive_float(text: str) -> float:
+    """Parse a finite number above 0 (an argparse type)."""
+    value = finite_float(text)
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"expected more than 0, got {text}")
+    return value
+
+
 def three_thresholds(text: str) -> tuple[float, ...]:
     """Parse ``.6,.7,.7``, one threshold a stage (an argparse type)."""
     values = tuple(fraction(part) for part in text.split(","))

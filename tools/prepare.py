@@ -27,6 +27,7 @@ from gluon_mtcnn.tools.options import (
     existing_file,
     fraction,
     non_negative_int,
+    positive_float,
     positive_int,
     three_thresholds,
 )
@@ -75,7 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mining.add_argument(
         "--thresholds", type=three_thresholds, metavar="P,R,O", help="of mining: .4,.1 (seanlinx: .6,.6)"
     )
-    mining.add_argument("--min-face", type=float, metavar="PX", help="smallest face to look for (20; seanlinx: 24)")
+    mining.add_argument(
+        "--min-face", type=positive_float, metavar="PX", help="smallest face to look for (20; seanlinx: 24)"
+    )
     choice = parser.add_argument_group("samples")
     choice.add_argument(
         "--val-fraction", type=fraction, default=0.0, metavar="F", help="share of photos for val.rec (0)"

@@ -6,6 +6,7 @@ from gluon_mtcnn.core.checkpoint import save_net
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.network import NetSpec, build
 from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.tools.cli import main
 from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
 
 
@@ -45,6 +46,15 @@ def test_given_thresholds_win_and_may_raise_the_operating_point(model):
     detector, operating = open_detector(options("--model", model, "--thresholds", ".1,.2,.9"), (0.6, 0.7, 0.7))
     assert detector.thresholds == (0.1, 0.2, 0.9)
     assert operating == 0.9
+
+
+@pytest.mark.parametrize("smallest", ["0", "-3", "nan", "inf"])
+def test_a_smallest_face_that_is_none_is_refused_at_once(smallest, capsys):
+    with pytest.raises(SystemExit):
+        options("--min-face", smallest)
+    with pytest.raises(SystemExit, match="2"):
+        main(["prepare", "rnet", "--out", "x", "--min-face", smallest])
+    assert capsys.readouterr().err.count("argument --min-face: expected") == 2
 
 
 def test_all_three_nets_are_needed(tmp_path):
