@@ -48,7 +48,7 @@ def run_doctor(checkout, tmp_path, module, content):
         ),
         ("raise RuntimeError('odd')", "it does not work: RuntimeError: odd"),
         ("import os; os.abort()", "it does not work: it ends the process by SIGABRT"),
-        ("print('no mxnet at all')", "it does not work: AttributeError"),
+        ("print('no mxnet at all')", "it does not work: MXNet cannot be loaded: No module named 'mxnet.contrib'"),
     ],
 )
 def test_an_mxnet_that_does_not_load_is_a_line(checkout, tmp_path, content, said):

@@ -203,6 +203,7 @@ def test_no_member_outlives_the_launcher(pack, tmp_path, sign, expected):
         check_gone(members.values())
 
 
+@pytest.mark.slow
 def test_restart_ends_with_the_same_weights(pack, tmp_path):
     with Launch(pack, tmp_path / "whole", epochs=5) as job:
         assert job.end()[0] == 0, job.text
