@@ -28,7 +28,8 @@ def scores(net, pixels):
 @pytest.mark.parametrize("kind", NETS)
 def test_what_passed_the_threshold_passes_the_target(kind):
     net = build(NetSpec(kind, landmarks=kind == "onet"))
-    net.initialize(mx.init.Normal(0.2))
+    mx.random.seed(0)
+    net.initialize(mx.init.Normal(0.1))  # scores that do not saturate
     size = INPUT_SIZE[kind]
     pixels = mx.nd.array(np.random.default_rng(0).normal(0, 1, (200, 3, size, size)))
     before, offsets = scores(net, pixels), net(pixels)[1].asnumpy()
@@ -36,7 +37,7 @@ def test_what_passed_the_threshold_passes_the_target(kind):
     shift_scores(net, logit_shift(threshold, 0.7))
     after = scores(net, pixels)
     np.testing.assert_array_equal(before > threshold, after > 0.7)
-    np.testing.assert_array_equal(np.argsort(before, kind="stable"), np.argsort(after, kind="stable"))
+    assert (np.diff(after[np.argsort(before)]) >= 0).all()
     np.testing.assert_array_equal(net(pixels)[1].asnumpy(), offsets)
 
 
