@@ -48,6 +48,11 @@ def split_batch(batch: Batch, contexts: Sequence[Any], landmarks: bool) -> list[
     return [Shard(data, label, tuple(targets)) for data, label, *targets in on_device]
 
 
+def _rows(shard: Shard, start: int, stop: int) -> Shard:
+    """Return rows of a shard, in the same memory."""
+    return Shard(shard.data[start:stop], shard.label[start:stop], tuple(part[start:stop] for part in shard.targets))
+
+
 def _copy_to(array: np.ndarray, context: Any) -> Any:
     """Return an array on a device, of the same type; mx.nd.array takes five times as long for a batch's labels."""
     copy = mx.nd.empty(array.shape, context, array.dtype)
@@ -76,7 +81,9 @@ class Learner:
         prepare_for_training(net)
         check_devices(config.amp, self.contexts)
         self.rows = RowLosses(net, config.loss, config.amp)
-        self.rows.hybridize(static_alloc=True)
+        # With a static shape an operator keeps its scratch buffer. Else it takes the next one at every call, until all
+        # have grown to the largest: of two O-Nets that was 4.5 GB, and clearing them took the time of a second device.
+        self.rows.hybridize(static_alloc=True, static_shape=True)
         self._scale = LossScale() if config.amp else None
         self.loss = MultiTaskLoss(
             config.loss, net.spec.landmarks, self.contexts, config.batch_size, **self._loss_over_workers()
@@ -131,6 +138,14 @@ class Learner:
     def place(self, batch: Batch) -> list[Shard]:
         """Copy a batch to the devices for `step`; best called from another thread, as it waits for what is queued."""
         return split_batch(batch, self.contexts, self.net.spec.landmarks)
+
+    def place_block(self, block: Batch, sizes: Sequence[int]) -> list[list[Shard]]:
+        """Copy several batches at once (`BatchLoader.blocks`); return what `place` returns for each of them."""
+        if len(self.contexts) > 1 or min(sizes) == 0:
+            return [self.place(batch) for batch in block.parts(sizes)]
+        (whole,) = self.place(block)
+        ends = np.cumsum(sizes).tolist()
+        return [[_rows(whole, end - size, end)] for size, end in zip(sizes, ends)]
 
     def step(self, shards: Sequence[Shard], lr: float) -> Any:
         """Take one step; return the loss (1,), which is still being computed."""

@@ -26,8 +26,8 @@ from gluon_mtcnn.tools.options import existing_dir, non_negative_int, positive_i
 logger = logging.getLogger(__name__)
 
 # So that CPU devices really compute at the same time. They share scratch buffers, and no two operators that hold the
-# same one run at once: here each operator of two O-Nets has its own (in all up to 1.8 GB there, 0.2 GB for R-Nets). And
-# operators go to the engine one by one: as a bulk they would hold the buffers of all until the last is done.
+# same one run at once: here each operator of two O-Nets has its own. And operators go to the engine one by one: as a
+# bulk they would hold the buffers of all until the last is done.
 PARALLEL_CPUS = {"MXNET_CPU_TEMP_COPY": "160", "MXNET_EXEC_BULK_EXEC_TRAIN": "0"}
 
 
