@@ -18,8 +18,9 @@ import numpy as np
 
 from gluon_mtcnn.core.augment import DRAWS, AugmentSpec, augment
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files import scratch_array
 from gluon_mtcnn.core.order import EpochOrder, apportion, split_slots
-from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.record import CHUNK, Pack
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 # First number of the augmentation's random key, apart from those of the order, which begin with the seed alone.
 _AUGMENT_STREAM = 0xA06
-_WINDOW = 1 << 13  # slots whose records are worked out together
+BLOCK_BYTES = 1 << 21  # of pixels that are made together: what a batch costs beside its samples is shared by many
 _BLOCK = 4  # numbers that Philox makes for each value of its counter
 
 
@@ -50,6 +51,13 @@ class Batch(NamedTuple):
     bbox_target: np.ndarray
     landmark_target: np.ndarray
     records: np.ndarray
+
+    def parts(self, sizes: Iterable[int]) -> Iterator[Batch]:
+        """Yield the rows in pieces of these sizes, without copying them."""
+        start = 0
+        for size in sizes:
+            yield Batch(*(field[start : start + size] for field in self))
+            start += size
 
 
 class BatchLoader:
@@ -78,7 +86,7 @@ class BatchLoader:
     shuffle : bool
         False: in the pack's order, for validation.
     prefetch : int
-        Batches that a thread makes in advance; 0: none, no thread.
+        Blocks of batches that a thread makes in advance; 0: none, no thread.
 
     Raises
     ------
@@ -105,20 +113,24 @@ class BatchLoader:
             raise ValueError("a ratio needs stratified batches")
         self.pack, self.batch_size, self.seed, self.shard = pack, batch_size, seed, shard
         self._augment, self._prefetch = augment, prefetch
-        self._window = (-1, 0, np.zeros(0, np.int64))
-        by_class = _by_class(pack) if stratified else {}
-        counts = {label: len(records) for label, records in by_class.items()} if stratified else {None: len(pack)}
+        counts, members = _by_class(pack) if stratified else ({None: len(pack)}, None)
         slots = _epoch_counts(counts, ratio, epoch_size, f"{pack.path}")
-        members = np.concatenate(list(by_class.values())) if by_class else None
         self.order = EpochOrder(list(counts.values()), list(slots.values()), seed, members, shuffle)
         self.batches_per_epoch = -(-len(self.order) // batch_size)
+        self._block = max(1, BLOCK_BYTES // max(1, 3 * pack.size**2 * -(-batch_size // shard[1])))
         if stratified:
             log.debug("an epoch of %s: %s", pack.path, {LABEL_NAMES[k]: v for k, v in slots.items() if k is not None})
 
     def epoch(self, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """Yield the batches of an epoch, from number `start_batch` on."""
-        batches = (self.batch(epoch, number) for number in range(start_batch, self.batches_per_epoch))
-        return prefetched(batches, self._prefetch) if self._prefetch else batches
+        blocks = self.blocks(epoch, start_batch)
+        for block, sizes in prefetched(blocks, self._prefetch) if self._prefetch else blocks:
+            yield from block.parts(sizes)
+
+    def blocks(self, epoch: int, start_batch: int = 0) -> Iterator[tuple[Batch, list[int]]]:
+        """Yield the batches of an epoch several at a time: their rows one after another, and how many each has."""
+        for first in range(start_batch, self.batches_per_epoch, self._block):
+            yield self.block(epoch, first, min(first + self._block, self.batches_per_epoch))
 
     def rows(self, number: int) -> int:
         """Return how many samples batch `number` of an epoch has, those of all workers together."""
@@ -126,29 +138,28 @@ class BatchLoader:
 
     def batch(self, epoch: int, number: int) -> Batch:
         """Return one batch of an epoch, or this worker's share of it."""
-        if not 0 <= number < self.batches_per_epoch:
-            raise IndexError(f"expected batch 0..{self.batches_per_epoch - 1}, got {number}")
+        return self.block(epoch, number, number + 1)[0]
+
+    def block(self, epoch: int, first: int, last: int) -> tuple[Batch, list[int]]:
+        """Return batches first..last-1 of an epoch, or this worker's shares of them, as `blocks` yields them."""
+        if not 0 <= first < last <= self.batches_per_epoch:
+            raise IndexError(f"expected batch 0..{self.batches_per_epoch - 1}, got {first}..{last - 1}")
         index, shards = self.shard
-        start, stop = split_slots(len(self.order), self.batch_size, shards, number)[index : index + 2].tolist()
-        if start == stop:
-            return _empty_batch(self.pack.size)
-        records = self._records(epoch, start, stop)
+        total, size = len(self.order), self.batch_size
+        bounds = [split_slots(total, size, shards, n)[index : index + 2] for n in range(first, last)]
+        sizes = [int(stop - start) for start, stop in bounds]
+        begin, end = first * size, min(last * size, total)
+        own = np.concatenate([np.arange(start - begin, stop - begin) for start, stop in bounds])
+        if len(own) == 0:
+            return _empty_batch(self.pack.size), sizes
+        records = self.order.records(epoch, begin, end)[own]
         images, rows = self.pack.read(records)
         data = planar(images)
         label, offsets, landmarks = (np.ascontiguousarray(part) for part in (rows[:, 0], rows[:, 1:5], rows[:, 5:]))
         if self._augment is not None:
-            draws = uniform(self.seed, epoch, start, stop)
+            draws = uniform(self.seed, epoch, begin, end)[own]
             data, offsets, landmarks = augment(data, offsets, landmarks, draws, self._augment)
-        return Batch(data, label, offsets, landmarks, records)
-
-    def _records(self, epoch: int, start: int, stop: int) -> np.ndarray:
-        """Return the records of slots start..stop-1, worked out for many batches together: small ones cost the same."""
-        of_epoch, first, window = self._window
-        if of_epoch != epoch or start < first or stop > first + len(window):
-            first = start
-            window = self.order.records(epoch, start, min(max(stop, start + _WINDOW), len(self.order)))
-            self._window = (epoch, first, window)
-        return window[start - first : stop - first]
+        return Batch(data, label, offsets, landmarks, records), sizes
 
 
 def _empty_batch(size: int) -> Batch:
@@ -176,12 +187,20 @@ def uniform(seed: int, epoch: int, start: int, stop: int) -> np.ndarray:
     )
 
 
-def _by_class(pack: Pack) -> dict[Optional[int], np.ndarray]:
-    """Return the record numbers of each class that the pack has; half the memory where 32 bits suffice."""
+def _by_class(pack: Pack) -> tuple[dict[Optional[int], int], np.ndarray]:
+    """Return how many records of each class the pack has, and their numbers, one class after another."""
     labels = pack.labels()
-    dtype = np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64
-    members = {label: np.flatnonzero(labels == label).astype(dtype) for label in LABEL_NAMES}
-    return {label: records for label, records in members.items() if len(records)}
+    pieces = [slice(start, start + CHUNK) for start in range(0, len(labels), CHUNK)]
+    found = {label: sum(np.count_nonzero(labels[piece] == label) for piece in pieces) for label in LABEL_NAMES}
+    counts: dict[Optional[int], int] = {label: count for label, count in found.items() if count}
+    members = scratch_array(len(labels), np.int32 if len(labels) <= np.iinfo(np.int32).max else np.int64)
+    place = 0
+    for label in counts:
+        for piece in pieces:
+            records = np.flatnonzero(labels[piece] == label)
+            members[place : place + len(records)] = records + piece.start
+            place += len(records)
+    return counts, members
 
 
 def _epoch_counts(

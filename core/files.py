@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Callable, Optional, TextIO, Union
 
+import numpy as np
+
 from gluon_mtcnn.core.errors import InputError
 
 PathLike = Union[str, os.PathLike]
+SCRATCH_BYTES = 1 << 18  # smaller arrays are ordinary memory
 
 
 @contextmanager
@@ -88,3 +92,22 @@ def sha256(path: PathLike) -> str:
         for piece in iter(lambda: file.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def scratch_array(count: int, dtype: Any) -> np.ndarray:
+    """Return zeros (count,) in a file without a name, which the kernel keeps in memory only while there is room.
+
+    What a large pack is asked for again and again (the labels, the records of each class) so takes no memory of the
+    process. Where no temporary file can be made, it is ordinary memory.
+    """
+    bytes_ = count * np.dtype(dtype).itemsize
+    if bytes_ < SCRATCH_BYTES:
+        return np.zeros(count, dtype)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, bytes_)  # a full disk is met here, not when a page is written
+            file.truncate(bytes_)
+            return np.memmap(file, dtype, "r+", shape=(count,)).view(np.ndarray)
+    except OSError:
+        return np.zeros(count, dtype)

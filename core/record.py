@@ -20,7 +20,7 @@ import numpy as np
 
 from gluon_mtcnn.core import recordio
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing, sha256
+from gluon_mtcnn.core.files import PathLike, replacing, scratch_array, sha256
 from gluon_mtcnn.core.manifest import (
     FORMAT,
     FORMAT_VERSION,
@@ -263,7 +263,7 @@ class Pack:
     def labels(self) -> np.ndarray:
         """Return the labels (n,) int8 of all records, read-only; read once, in pieces, and kept."""
         if self._labels is None:
-            labels = np.zeros(self.count, np.int8)
+            labels = scratch_array(self.count, np.int8)
             for start in range(0, self.count, CHUNK):
                 values = self.rows(np.arange(start, min(start + CHUNK, self.count)))[:, 0]
                 for i in np.flatnonzero(~np.isin(values, list(LABEL_NAMES)))[:1]:

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Callable, Optional
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 CHECK_EVERY = 20  # steps between two looks at the losses; a look takes those that are surely computed by then
 CHECKPOINT_SECONDS = 60.0
-PREFETCH = 2  # batches on the devices before their step
+PREFETCH = 2  # blocks of batches on the devices before their steps
 
 
 class NonFiniteLossError(RuntimeError):
@@ -138,9 +139,9 @@ class Trainer:
     def train_epoch(self, bar: tqdm) -> None:
         """Take the steps that are left of this epoch."""
         wall, cpu = time.perf_counter(), time.process_time()
-        batches = self.loader.epoch(self.epoch, self.batch)
-        with closing(prefetched((self.learner.place(b) for b in batches), PREFETCH)) as placed:
-            for shards in placed:
+        blocks = self.loader.blocks(self.epoch, self.batch)
+        with closing(prefetched((self.learner.place_block(*block) for block in blocks), PREFETCH)) as placed:
+            for shards in chain.from_iterable(placed):
                 self.train_step(shards)
                 bar.update(self.loader.rows(self.batch - 1))
                 if self.batch % CHECK_EVERY == 0 and not math.isnan(self._watch.last):

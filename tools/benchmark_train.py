@@ -17,7 +17,8 @@ import multiprocessing
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -99,7 +100,8 @@ def _process(net: str, devices: int, args: argparse.Namespace, pack: Path) -> It
     os.environ.update(settings)
     try:
         setup = (net, devices, args.batch_size, args.seed, pack)
-        with multiprocessing.get_context("spawn").Pool(1, _start, setup) as pool:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            pool.apply(_start, setup)  # not as the pool's initializer, which would be tried for ever if it failed
             yield pool
     finally:
         os.environ.clear()
@@ -149,21 +151,29 @@ def _learner(net: str, devices: int, batch_size: int, original: bool = False) ->
 
 def _steps(learner: Any, placed: Iterator[Any]) -> None:
     from gluon_mtcnn.core.runtime import mx
+    from gluon_mtcnn.core.trainer import LossWatch
 
-    for shards in placed:
-        learner.step(shards, 1e-6)  # the labels are random: nothing is to be learned
+    watch, lr = LossWatch(), 1e-6  # the labels are random: nothing is to be learned
+    for number, shards in enumerate(placed):
+        watch.add(0, number, lr, learner.step(shards, lr))
+    watch.drain()
     mx.nd.waitall()
 
 
 def _from_pack(learner: Any, loader: Any, steps: int) -> None:
-    """Take steps from a pack as `core.trainer` does, over and over from its beginning."""
+    """Take so many steps from a pack as `core.trainer` does, epoch after epoch."""
     from gluon_mtcnn.core.dataset import prefetched
+    from gluon_mtcnn.core.trainer import PREFETCH
 
-    def place() -> Iterator[Any]:
-        for step in range(steps):
-            yield learner.place(loader.batch(*divmod(step, loader.batches_per_epoch)))
+    def blocks() -> Iterator[Any]:
+        left, epoch = steps, 0
+        while left:
+            first = max(0, loader.batches_per_epoch - left)
+            yield from loader.blocks(epoch, first)
+            left, epoch = left - (loader.batches_per_epoch - first), epoch + 1
 
-    _steps(learner, prefetched(place(), 2))
+    with closing(prefetched((learner.place_block(*block) for block in blocks()), PREFETCH)) as placed:
+        _steps(learner, chain.from_iterable(placed))
 
 
 def _round(mode: str, steps: int) -> Spent:

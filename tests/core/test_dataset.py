@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gluon_mtcnn.core import dataset, files
 from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, mirror, recolour
 from gluon_mtcnn.core.dataset import Batch, BatchLoader, planar, prefetched, uniform
 from gluon_mtcnn.core.errors import InputError
@@ -327,6 +328,25 @@ class TestBatches:
             assert sum(sizes) == loaders[0].rows(number)
             assert same([np.concatenate(field) for field in zip(*parts)], whole)
             assert all(part.data.shape[1:] == (3, 12, 12) for part in parts)
+
+    @pytest.mark.parametrize("shard", [(0, 1), (1, 3)])
+    def test_blocks_hold_the_batches(self, pack, shard, monkeypatch):
+        """Made several at a time, from any batch on, they are what they are one by one; of the last some are empty."""
+        monkeypatch.setattr(dataset, "BLOCK_BYTES", 3 * 432 * 47 // shard[1] + 432)
+        loader = BatchLoader(pack, 46, seed=2, shard=shard, augment=AugmentSpec())
+        blocks = list(loader.blocks(1, 1))
+        assert [len(sizes) for _, sizes in blocks] == [3]
+        batches = [batch for block, sizes in blocks for batch in block.parts(sizes)]
+        for number, batch in enumerate(batches, 1):
+            assert same(batch, loader.batch(1, number))
+        assert all(np.shares_memory(batch.data, blocks[0][0].data) for batch in batches[:2])
+
+    def test_large_packs_are_indexed_in_a_file(self, pack, monkeypatch):
+        whole = BatchLoader(pack, 20, seed=1).batch(0, 3)
+        monkeypatch.setattr(files, "SCRATCH_BYTES", 1)
+        again = BatchLoader(Pack(pack.folder), 20, seed=1)
+        assert isinstance(again.order._members.base, np.memmap)
+        assert same(again.batch(0, 3), whole)
 
     def test_no_mxnet(self, checkout):
         code = "import sys, gluon_mtcnn.core.dataset; sys.exit('mxnet' in sys.modules)"

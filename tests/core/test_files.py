@@ -1,7 +1,11 @@
+import tempfile
+
+import numpy as np
 import pytest
 
+from gluon_mtcnn.core import files
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json
+from gluon_mtcnn.core.files import read_json, scratch_array
 
 
 def test_read_json_with_a_byte_order_mark(tmp_path):
@@ -33,3 +37,21 @@ def test_read_json_names_the_file_that_a_hook_refuses(tmp_path):
         read_json(tmp_path / "a.json", refuse)
     with pytest.raises(InputError, match=r"none\.json: cannot be read: No such file"):
         read_json(tmp_path / "none.json")
+
+
+def test_scratch_arrays_are_files_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    small, large = scratch_array(10, np.int8), scratch_array(files.SCRATCH_BYTES, np.int32)
+    assert isinstance(large.base, np.memmap)
+    assert small.base is None
+    assert not any(large)
+    large[:] = np.arange(len(large))
+    assert large[-1] == len(large) - 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scratch_arrays_without_a_folder_for_them_are_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    array = scratch_array(files.SCRATCH_BYTES, np.int32)
+    assert array.base is None
+    assert len(array) == files.SCRATCH_BYTES

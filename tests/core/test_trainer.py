@@ -124,6 +124,24 @@ def test_split_batch_keeps_every_row_and_its_argument():
     np.testing.assert_array_equal(batch.label, label)
 
 
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_block_is_placed_as_its_batches_are(devices):
+    """Also with empty ones, as a worker of many gets."""
+    learner = Learner(
+        fresh_net("pnet", True, "default", 0), make_config(batch_size=8), [mx.cpu(i) for i in range(devices)]
+    )
+    block = batches(1, 15)[0]
+    for sizes in ([8, 7], [8, 7, 0]):
+        for shards, batch in zip(learner.place_block(block, sizes), block.parts(sizes)):
+            alone = learner.place(batch)
+            for shard, other in zip(shards, alone):
+                for array, expected in zip(
+                    (shard.data, shard.label, *shard.targets), (other.data, other.label, *other.targets)
+                ):
+                    assert array.context == expected.context
+                    np.testing.assert_array_equal(array.asnumpy(), expected.asnumpy())
+
+
 def test_a_step_is_momentum_sgd_with_decay_on_weights_only():
     """The update of two steps, from the gradients, by hand."""
     config = make_config(wd=0.1, lr=0.05)
