@@ -1,4 +1,6 @@
-"""The 24- and 48-net's samples: what the earlier nets take for faces in the photos, and squares around the true faces.
+"""Mined samples: what the nets so far take for faces in the photos, and squares around the true faces.
+
+The 24- and 48-net learn from what the earlier nets find, the 12-net from its own false alarms.
 
 The cascade runs first, over all photos; its detections stay in the work folder until the packs are done and in
 ``detections.pkl`` afterwards, so that nothing is detected twice with the same nets, photos and options.
@@ -13,8 +15,9 @@ import shutil
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
+import cv2
 import numpy as np
 
 from gluon_mtcnn.core.boxes import intersection, sides, square
@@ -36,13 +39,14 @@ from gluon_mtcnn.prepare_data.sampling import (
     label_squares,
     near_faces,
     negative_crops,
+    random_negatives,
 )
 from gluon_mtcnn.prepare_data.workers import UnitRunner, show_progress
 
 CHUNK = 8  # photos that are detected in one unit of work
 DETECTIONS, PICKLE, ABOUT = "detections", "detections.pkl", "detections.json"
 SMALLEST_SQUARE = 20  # px; smaller detections are no samples (Seanlinx)
-STAGE_BEFORE = {"rnet": "pnet", "onet": "rnet"}
+LAST_STAGE = {"pnet": "pnet", "rnet": "pnet", "onet": "rnet"}  # of the cascade that mines for a net
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,11 @@ class Mining:
         Keep squares that cross the photo's border, where they are black; else they are dropped.
     compat : {"seanlinx"}, optional
         Whose arithmetic the cascade repeats (`core.detector.Detector`).
+    rescale : (low, high) or empty
+        Detect in each photo resized by a random factor between these, and mirrored in half of them: a photo that was
+        mined before so gives other false alarms.
+    seed : int
+        Of `rescale`; the same for every photo's draw.
     """
 
     model: str = ""
@@ -73,12 +82,24 @@ class Mining:
     parts: int = 100
     padded: bool = True
     compat: Optional[str] = None
+    rescale: tuple[float, ...] = ()
+    seed: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        """Return the values as JSON has them; what is not used is left out, so that it changes no digest."""
+        values = {**asdict(self), "thresholds": list(self.thresholds), "rescale": list(self.rescale)}
+        return values if self.rescale else {k: v for k, v in values.items() if k not in ("rescale", "seed")}
 
 
 _ALL = 1 << 40
+_SEANLINX = Mining("", (0.6, 0.6, 0.7), 24, _ALL, _ALL, _ALL, padded=False, compat="seanlinx")
 MINING = {
-    "default": Mining(),
-    "seanlinx": Mining("", (0.6, 0.6, 0.7), 24, _ALL, _ALL, _ALL, padded=False, compat="seanlinx"),
+    "default": {
+        "pnet": Mining(thresholds=(0.5, 0.1, 0.1), negatives=90, padded=False),
+        "rnet": Mining(),
+        "onet": Mining(),
+    },
+    "seanlinx": dict.fromkeys(NETS, _SEANLINX),
 }
 
 
@@ -88,7 +109,7 @@ class HardExamplePlanner:
 
     Attributes
     ----------
-    net : {"rnet", "onet"}
+    net : {"pnet", "rnet", "onet"}
     recipe : Recipe
         Of the squares around faces: they fill up what mining yields, to ``positives`` and ``parts`` a face.
     mining : Mining
@@ -105,13 +126,12 @@ class HardExamplePlanner:
 
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on, for the manifest and for telling runs apart."""
-        mining = {**asdict(self.mining), "thresholds": list(self.mining.thresholds)}
-        return {"recipe": asdict(self.recipe), "mining": mining, "nets": self._nets()}
+        return {"recipe": asdict(self.recipe), "mining": self.mining.describe(), "nets": self._nets()}
 
     def _nets(self) -> dict[str, Any]:
         """Return what model.json says of the nets that are run, and how the cascade joins them."""
         config = read_json(Path(self.mining.model) / "model.json")
-        needed = NETS[: NETS.index(self.net)]
+        needed = NETS[: NETS.index(LAST_STAGE[self.net]) + 1]
         try:
             nets = {kind: {k: v for k, v in config["nets"][kind].items() if k != "origin"} for kind in needed}
             return {**nets, "calibration": config["calibration"]}
@@ -121,7 +141,10 @@ class HardExamplePlanner:
     def _detection_job(self, table: PhotoTable) -> str:
         """Return a digest of all that the detections depend on."""
         digest = hashlib.sha256()
-        options = [self.net, list(self.mining.thresholds), self.mining.min_face, self.mining.compat, self._nets()]
+        mining = self.mining
+        options = [self.net, list(mining.thresholds), mining.min_face, mining.compat, self._nets()]
+        if mining.rescale:
+            options.append([*mining.rescale, mining.seed])
         digest.update(json.dumps(options, sort_keys=True).encode())
         for i in range(len(table)):
             photo = table.photos[i]
@@ -141,14 +164,8 @@ class HardExamplePlanner:
             write_json(folder / "job.json", job)
         chunks = range(-(-len(table) // CHUNK))
         todo = [chunk for chunk in chunks if not (folder / f"{chunk:06d}.npz").is_file()]
-        settings = (
-            os.path.abspath(self.mining.model),
-            self.mining.min_face,
-            self.mining.thresholds,
-            STAGE_BEFORE[self.net],
-            self.mining.compat,
-        )
-        results = workers.run(detect_chunk, ((work, chunk, settings) for chunk in todo))
+        mining = replace(self.mining, model=os.path.abspath(self.mining.model))
+        results = workers.run(detect_chunk, ((work, chunk, self.net, mining) for chunk in todo))
         for _ in show_progress(results, "detect", len(table), len(todo), CHUNK, quiet):
             pass
         return replace(self, folder=str(folder))
@@ -224,10 +241,11 @@ def hard_examples(
     have = np.stack(counts)[:, faces.usable] if len(faces.boxes) else np.zeros((2, 0), np.int64)
     around = around_faces(rng, faces, width, height, recipe, mining.padded, have)
     near = near_faces(rng, faces, width, height, recipe, mining.padded)
-    extra = np.concatenate([around, near])
+    anywhere = random_negatives(rng, faces, width, height, recipe, recipe.negatives)
+    extra = np.concatenate([around, near, anywhere])
     labels, best = label_squares(extra, faces)
-    is_near = np.arange(len(extra)) >= len(around)
-    keep = np.where(is_near, labels == NEGATIVE, (labels == POSITIVE) | (labels == PART))
+    for_negatives = np.arange(len(extra)) >= len(around)
+    keep = np.where(for_negatives, labels == NEGATIVE, (labels == POSITIVE) | (labels == PART))
     return Crops.concatenate([crops, box_crops(extra[keep], labels[keep], best[keep], faces)])
 
 
@@ -241,26 +259,68 @@ def negatives_at_face(squares: np.ndarray, faces: Faces, mining: Mining) -> Crop
     return negative_crops(squares[negative & touching][: mining.negatives])
 
 
-def detect_chunk(work: Path, chunk: int, settings: tuple) -> None:
+def detect_chunk(work: Path, chunk: int, net: str, mining: Mining) -> None:
     """Detect in a few photos, and leave the result in a file. A photo that does not decode has no detections."""
-    table, detector = open_table(work), open_detector(*settings)
+    table, detector = open_table(work), open_detector(net, mining)
     found = []
     for photo in range(chunk * CHUNK, min((chunk + 1) * CHUNK, len(table))):
         try:
-            found.append(detector.detect(read(table.texts(photo)[0])).as_array())
+            image = read(table.texts(photo)[0])
         except InputError:  # planning and cutting meet it again, and list it
             found.append(np.zeros((0, 5), np.float32))
+            continue
+        if mining.rescale:
+            rng = np.random.default_rng([mining.seed, photo])
+            found.append(detect_rescaled(image, lambda seen: _found(detector, net, seen), mining.rescale, rng))
+        else:
+            found.append(_found(detector, net, image))
     _save(work / DETECTIONS, chunk, found)
 
 
+def _found(detector: Any, net: str, image: np.ndarray) -> np.ndarray:
+    """Return the boxes (n, 5) to learn from: the cells that the P-Net itself looked at, or the calibrated boxes."""
+    if net == "pnet":
+        return np.asarray(detector.stage("pnet", image, np.zeros((0, 4))).before, np.float32)
+    return detector.detect(image).as_array()
+
+
+def detect_rescaled(
+    image: np.ndarray, detect: Callable[[np.ndarray], np.ndarray], limits: tuple[float, ...], rng: np.random.Generator
+) -> np.ndarray:
+    """Return detections (n, 5) in a photo's own pixels that were made in it resized, and mirrored half of the time.
+
+    Parameters
+    ----------
+    image : (h, w, 3) uint8
+    detect : function of an image that returns boxes (n, 5) with scores
+    limits : (low, high)
+        The factor is between these, log-uniform.
+    rng : numpy Generator
+    """
+    factor, mirrored = np.exp(rng.uniform(*np.log(limits))), rng.random() < 0.5
+    height, width = image.shape[:2]
+    size = np.maximum(np.rint(np.array([width, height]) * factor), 1).astype(int)
+    seen = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+    found = np.array(detect(np.ascontiguousarray(seen[:, ::-1]) if mirrored else seen), np.float64).reshape(-1, 5)
+    if mirrored:
+        found[:, [0, 2]] = size[0] - 1 - found[:, [2, 0]]
+    ratio = np.tile([width, height] / size, 2)
+    found[:, :4] = (found[:, :4] + [0, 0, 1, 1]) * ratio - [0, 0, 1, 1]
+    return found.astype(np.float32)
+
+
 @lru_cache(maxsize=1)
-def open_detector(
-    model: str, min_face: float, thresholds: tuple[float, ...], last_stage: str, compat: Optional[str]
-) -> Any:
-    """Return the cascade of a model folder, loaded once in a process."""
+def open_detector(net: str, mining: Mining) -> Any:
+    """Return the cascade that mines for a net, loaded once in a process."""
     from gluon_mtcnn.core.detector import Detector  # MXNet, which only these workers need
 
-    return Detector(model, min_face=min_face, thresholds=thresholds, last_stage=last_stage, compat=compat)
+    return Detector(
+        mining.model,
+        min_face=mining.min_face,
+        thresholds=mining.thresholds,
+        last_stage=LAST_STAGE[net],
+        compat=mining.compat,
+    )
 
 
 def _save(folder: Path, chunk: int, found: list[np.ndarray]) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.image import read
 from gluon_mtcnn.core.types import NETS, Annotation
-from gluon_mtcnn.prepare_data.gen_hard_example import CHUNK, MINING, STAGE_BEFORE, HardExamplePlanner, open_detector
+from gluon_mtcnn.prepare_data.gen_hard_example import CHUNK, MINING, HardExamplePlanner, Mining, open_detector
 from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 from gluon_mtcnn.prepare_data.gen_record import prepare
 from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
@@ -100,8 +100,8 @@ def _decode(paths: list[str]) -> None:
         read(path)
 
 
-def _detect(paths: list[str], settings: tuple) -> None:
-    detector = open_detector(*settings)
+def _detect(paths: list[str], net: str, mining: Mining) -> None:
+    detector = open_detector(net, mining)
     for path in paths:
         detector.detect(read(path))
 
@@ -152,12 +152,11 @@ def _compare(photos: int, what: str, unavoidable: list[Spent], preparing: list[S
 
 def _mining(net: str, photos: list[Annotation], count: int, args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Compare detecting with preparing; in a new folder, so that no detections are taken over."""
-    mining = replace(MINING["default"], model=args.model)
-    settings = (mining.model, mining.min_face, mining.thresholds, STAGE_BEFORE[net], mining.compat)
+    mining = replace(MINING["default"][net], model=args.model)
     planner = HardExamplePlanner(net, RECIPES["default"][net], mining)
     detecting, preparing = [], []
     for i in range(args.repeats):
-        units = ((piece, settings) for piece in _pieces(photos, CHUNK))
+        units = ((piece, net, mining) for piece in _pieces(photos, CHUNK))
         detecting.append(_time_of_all(Workers(count, inline=False), _detect, units))
         with spent() as time:
             _prepare(planner, photos, folder / f"{net}-{count}-{i}", count)

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Optional
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.manifest import PAYLOADS
@@ -42,6 +42,7 @@ SEANLINX_COUNTS = (
     300_000.0,
     float(2**40),
 )  # all positives (and landmarks), at most so many others
+TRIES_PER_SQUARE = 6  # about one square around a face in three is a positive, and one in three a part
 LISTED = 20  # skipped photos that are named; the manifest names all
 
 
@@ -71,10 +72,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos.add_argument("--seanlinx-annotations", metavar="FILE", help="the anno.txt: path x1 y1 x2 y2 ...")
     photos.add_argument("--limit", type=positive_int, metavar="N", help="use the first N photos of each source only")
     photos.add_argument("--strict", action="store_true", help="stop at the first photo that cannot be used")
-    mining = parser.add_argument_group("cascade (rnet and onet)")
-    mining.add_argument("--model", metavar="DIR", help="model folder with the earlier nets")
+    mining = parser.add_argument_group("cascade (rnet and onet; pnet: for its own false alarms)")
+    mining.add_argument("--model", metavar="DIR", help="model folder with the earlier nets; pnet: with a P-Net")
     mining.add_argument(
-        "--thresholds", type=three_thresholds, metavar="P,R,O", help="of mining: .4,.1 (seanlinx: .6,.6)"
+        "--thresholds", type=three_thresholds, metavar="P,R,O", help="of mining: .4,.1,.1; pnet: .5 (seanlinx: .6,.6)"
+    )
+    mining.add_argument(
+        "--mine-rescaled",
+        type=_two_factors,
+        metavar="LOW,HIGH",
+        help="detect in photos resized by a random factor and mirrored: other false alarms than before",
     )
     mining.add_argument(
         "--min-face", type=positive_float, metavar="PX", help="smallest face to look for (20; seanlinx: 24)"
@@ -88,11 +95,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--negatives-per-photo", type=non_negative_int, metavar="N", help="at most; default by net and recipe"
     )
+    choice.add_argument(
+        "--per-face",
+        type=_four_counts,
+        metavar="A,B,C,D",
+        help="at most so many positives, and parts, of a face below 20, from 20, from 40, from 100 px",
+    )
     choice.add_argument("--ratio", default="", metavar="P:N:A:L", help="positive:negative:part:landmark (1:3:1:2)")
     choice.add_argument("--counts", default="", metavar="P:N:A:L", help="at most so many samples, instead of --ratio")
     choice.add_argument(
         "--ignore", default="", metavar="RULE", help="faces to ignore (blur=2,occlusion=2,invalid=1); none: use all"
     )
+
+
+def _two_factors(text: str) -> tuple[float, ...]:
+    values = tuple(positive_float(part) for part in text.split(","))
+    if len(values) != 2 or values[0] > values[1]:
+        raise argparse.ArgumentTypeError(f"expected two factors like .75,1.4, got {text!r}")
+    return values
+
+
+def _four_counts(text: str) -> tuple[int, ...]:
+    values = tuple(non_negative_int(part) for part in text.split(","))
+    if len(values) != 4:
+        raise argparse.ArgumentTypeError(f"expected four numbers like 4,8,12,16, got {text!r}")
+    return values
 
 
 def run(args: argparse.Namespace) -> int:
@@ -138,20 +165,29 @@ def _options(args: argparse.Namespace) -> Options:
 def _planner(args: argparse.Namespace) -> Planner:
     from gluon_mtcnn.prepare_data.sampling import RECIPES
 
-    recipes = RECIPES[args.recipe]
-    if args.net == "pnet":
+    recipe = RECIPES[args.recipe][args.net].with_options(min_face=args.min_face_px, **_per_face(args.per_face))
+    if args.net == "pnet" and not args.model:
         from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 
-        given = [name for name in ("model", "thresholds", "min_face") if getattr(args, name) is not None]
+        given = [name for name in ("thresholds", "min_face", "mine_rescaled") if getattr(args, name) is not None]
         if given:
-            raise InputError(f"prepare pnet: expected no --{given[0].replace('_', '-')}: no net is run")
-        return PNetPlanner(recipes["pnet"].with_options(min_face=args.min_face_px, negatives=args.negatives_per_photo))
+            raise InputError(f"prepare pnet: --{given[0].replace('_', '-')} needs --model, whose P-Net is run")
+        return PNetPlanner(recipe.with_options(negatives=args.negatives_per_photo))
     from gluon_mtcnn.prepare_data.gen_hard_example import MINING, HardExamplePlanner
 
     options = {"thresholds": args.thresholds, "min_face": args.min_face, "negatives": args.negatives_per_photo}
     chosen = {name: value for name, value in options.items() if value is not None}
-    mining = replace(MINING[args.recipe], model=_model_folder(args), **chosen)
-    return HardExamplePlanner(args.net, recipes[args.net].with_options(min_face=args.min_face_px), mining)
+    if args.mine_rescaled:
+        chosen.update(rescale=args.mine_rescaled, seed=args.seed)
+    mining = replace(MINING[args.recipe][args.net], model=_model_folder(args), **chosen)
+    return HardExamplePlanner(args.net, recipe, mining)
+
+
+def _per_face(most: Optional[tuple[int, ...]]) -> dict[str, Any]:
+    """Return what a recipe's options become when at most so many positives, and parts, a face are asked for."""
+    if most is None:
+        return {}
+    return {"positives": most, "parts": most, "tries": tuple(TRIES_PER_SQUARE * n for n in most)}
 
 
 def _model_folder(args: argparse.Namespace) -> str:

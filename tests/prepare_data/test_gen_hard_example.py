@@ -20,6 +20,7 @@ from gluon_mtcnn.prepare_data.gen_hard_example import (
     HardExamplePlanner,
     Mining,
     candidate_squares,
+    detect_rescaled,
     hard_examples,
     negatives_at_face,
 )
@@ -38,7 +39,7 @@ def faces_of(*boxes):
     return Faces(boxes, np.ones(len(boxes), bool))
 
 
-def mine(squares, faces, mining=MINING["default"], recipe=NO_JITTER):
+def mine(squares, faces, mining=MINING["default"]["rnet"], recipe=NO_JITTER):
     return hard_examples(np.random.default_rng(0), np.array(squares).reshape(-1, 4), faces, 400, 400, recipe, mining)
 
 
@@ -97,6 +98,33 @@ def test_with_one_listed_face_only_false_alarms_that_touch_it_are_negatives():
     assert len(negatives_at_face(squares, faces_of(), Mining())) == 0
 
 
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_boxes_of_rescaled_photos_are_those_of_the_photo(factor):
+    """A bright rectangle is found by its pixels, and comes back where it was, mirrored or not."""
+    image = np.zeros((120, 80, 3), np.uint8)
+    image[20:60, 8:32] = 255
+    seen = []
+
+    def find(photo):
+        seen.append(photo)
+        rows, columns = np.nonzero(photo[:, :, 0] > 127)
+        return [[columns.min(), rows.min(), columns.max(), rows.max(), 0.9]]
+
+    for seed in range(8):
+        found = detect_rescaled(image, find, (factor, factor), np.random.default_rng(seed))
+        np.testing.assert_allclose(found, [[8, 20, 31, 59, 0.9]], atol=1e-5)
+    assert all(photo.shape == (120 * factor, 80 * factor, 3) for photo in seen)
+    assert len({int(photo[:, : photo.shape[1] // 2].sum()) for photo in seen}) == 2  # some are mirrored
+    nothing = detect_rescaled(image, lambda photo: np.zeros((0, 5)), (0.7, 1.4), np.random.default_rng(0))
+    assert nothing.shape == (0, 5)
+
+
+def test_random_negatives_come_beside_those_that_are_mined():
+    recipe = replace(RECIPES["default"]["pnet"], near_negatives=0, tries=(0,) * 4, negatives=7)
+    crops = mine([[0, 0, 29, 29]], faces_of(FACE), recipe=recipe)
+    assert crops.labels.tolist() == [NEGATIVE] * 8
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
@@ -150,7 +178,7 @@ def test_the_cascade_runs_once_and_the_packs_do_not_depend_on_the_workers(small_
 
 
 def test_the_seanlinx_recipe_mines_with_the_original_s_arithmetic(small_wider, model, tmp_path):
-    assert MINING["seanlinx"].compat == "seanlinx"
+    assert MINING["seanlinx"]["rnet"].compat == "seanlinx"
     make(small_wider, model, tmp_path / "out", "rnet", compat="seanlinx")
     detector = Detector(model, "mxnet", 30, (0.3, 0.3, 0.3), last_stage="pnet", compat="seanlinx")
     photos = islice(read_wider(small_wider[1], small_wider[0]), PHOTOS)
@@ -162,6 +190,34 @@ def test_the_seanlinx_recipe_mines_with_the_original_s_arithmetic(small_wider, m
     pickled = (tmp_path / "out" / "detections.pkl").read_bytes()
     make(small_wider, model, tmp_path / "out", "rnet")  # the same but for the arithmetic: nothing is reused
     assert (tmp_path / "out" / "detections.pkl").read_bytes() != pickled
+
+
+def test_the_p_net_learns_from_the_cells_that_it_took_for_faces(small_wider, model, tmp_path):
+    make(small_wider, model, tmp_path / "out", "pnet")
+    detector = Detector(model, "mxnet", 30, (0.3, 0.3, 0.3), last_stage="pnet")
+    photos = islice(read_wider(small_wider[1], small_wider[0]), PHOTOS)
+    for boxes, photo in zip(read_detections(tmp_path / "out" / "detections.pkl"), photos):
+        expected = detector.stages(read(photo.image))["pnet"].before
+        np.testing.assert_allclose(boxes, expected, atol=1e-3)
+    assert Pack(tmp_path / "out").size == 12
+
+
+def test_rescaled_photos_give_other_detections_and_the_same_for_any_workers(small_wider, model, tmp_path):
+    images, annotations = small_wider
+    found = {}
+    for name, workers, rescale, seed in (
+        ("a", 1, (0.7, 1.4), 1),
+        ("b", 2, (0.7, 1.4), 1),
+        ("c", 2, (0.7, 1.4), 2),
+        ("d", 2, (), 1),
+    ):
+        source = Source(islice(read_wider(annotations, images), PHOTOS), ALL_FACES, {"annotations": "gt.txt"})
+        mining = Mining(str(model), thresholds=(0.3, 0.3, 0.3), min_face=30, rescale=rescale, seed=seed)
+        planner = HardExamplePlanner("rnet", RECIPES["default"]["rnet"], mining)
+        prepare(planner, [source], tmp_path / name, Options(quiet=True, num_workers=workers))
+        found[name] = (tmp_path / name / "detections.pkl").read_bytes()
+    assert found["a"] == found["b"]
+    assert len(set(found.values())) == 3
 
 
 def test_a_model_without_the_net_that_is_run(small_wider, model, tmp_path):

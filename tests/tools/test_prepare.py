@@ -62,6 +62,21 @@ def test_options_reach_the_samples(data):
     assert prepare(data, "--min-face-px", 56) == 2
 
 
+def test_squares_per_face(data):
+    assert prepare(data, "--per-face", "0,0,3,0", "--counts", "1e6:1e6:1e6:0") == 0
+    entry = read_manifest(data / "out")["sets"]["train"]  # each photo's face is 55 px long
+    assert entry["classes"]["positive"] == entry["classes"]["part"] == 3 * 12
+    assert entry["metadata"]["recipe"]["tries"] == [0, 0, 18, 0]
+
+
+@pytest.mark.parametrize(("option", "value"), [("--per-face", "1,2,3"), ("--mine-rescaled", "1.4,.7")])
+def test_values_of_the_wrong_form(data, capsys, option, value):
+    with pytest.raises(SystemExit) as stop:
+        prepare(data, option, value)
+    assert stop.value.code == 2
+    assert f"argument {option}: expected" in capsys.readouterr().err
+
+
 def test_the_seanlinx_recipe(data):
     assert prepare(data, "--recipe", "seanlinx") == 0
     entry = read_manifest(data / "out")["sets"]["train"]
@@ -91,7 +106,9 @@ def test_skipped_photos_are_listed(data, caplog):
         (["--counts", "1:1:1:1", "--ratio", "1:1:1:1"], "expected one of them, got both"),
         (["--val-fraction", "1"], "--val-fraction: expected less than 1"),
         (["--ignore", "blur"], "ignore rule: expected"),
-        (["--model", "nowhere"], "prepare pnet: expected no --model"),
+        (["--model", "nowhere"], "model.json: cannot be read"),
+        (["--thresholds", ".5,.5,.5"], "prepare pnet: --thresholds needs --model, whose P-Net is run"),
+        (["--mine-rescaled", ".7,1.4"], "prepare pnet: --mine-rescaled needs --model"),
     ],
 )
 def test_bad_usage_is_one_line(data, capsys, change, message):
