@@ -41,10 +41,14 @@ class CommandRunner:
     quiet : bool
     seed : int, optional
         Of all commands; without one each has its own among its words.
+    held : sequence of int
+        Descriptors, of locks say, that every command holds too: until it has ended, even after its owner.
     """
 
-    def __init__(self, owner: str, num_workers: int, quiet: bool, seed: Optional[int] = None) -> None:
-        self._owner = owner
+    def __init__(
+        self, owner: str, num_workers: int, quiet: bool, seed: Optional[int] = None, held: Sequence[int] = ()
+    ) -> None:
+        self._owner, self._held = owner, held
         self._common = ["--num-workers", str(num_workers), *(["--quiet"] if quiet else [])]
         self._common += [] if seed is None else ["--seed", str(seed)]
         root = str(Path(__file__).resolve().parents[1])
@@ -68,7 +72,7 @@ class CommandRunner:
         log.info("\n$ %s", command_line(texts))
         argv = [sys.executable, "-W", "ignore", "-m", __name__, *texts, *self._common]
         started = time.perf_counter()
-        with subprocess.Popen(argv, env=self._environment, stdin=subprocess.PIPE) as process:
+        with subprocess.Popen(argv, env=self._environment, stdin=subprocess.PIPE, pass_fds=self._held) as process:
             try:
                 code = process.wait()
             except BaseException:
@@ -79,7 +83,8 @@ class CommandRunner:
         if code == 130:
             raise KeyboardInterrupt
         if code:
-            failure = f"{self._owner}: gluon-mtcnn {' '.join(texts[:2])} ended with exit code {code}"
+            name = " ".join(text for text in texts[:2] if not text.startswith("--"))
+            failure = f"{self._owner}: gluon-mtcnn {name} ended with exit code {code}"
             raise InputError(failure) if code == 2 else CommandFailedError(failure)
         return seconds
 
