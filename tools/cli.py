@@ -22,9 +22,11 @@ from gluon_mtcnn.tools.options import add_common
 # command -> (module in gluon_mtcnn.tools, one line of help)
 COMMANDS = {
     "quickstart": ("quickstart", "the whole chain on a small built-in data set, offline, in minutes"),
+    "split": ("split", "annotated photos -> lists of training and development photos"),
     "prepare": ("prepare", "annotated photos -> training packs for the P-, R- or O-Net"),
     "pack": ("pack", "a Seanlinx imglist or imdb cache -> a training pack"),
     "train": ("train", "train one net from packs"),
+    "assemble": ("assemble", "nets of several model folders -> one model folder"),
     "launch": ("launch", "train with several processes, on this machine or many"),
     "detect": ("detect", "find faces in photos, videos and what a webcam sees"),
     "evaluate fddb": ("fddb", "DiscROC, ContROC and AP by the FDDB protocol"),
