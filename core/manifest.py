@@ -86,6 +86,20 @@ def read_manifest(folder: PathLike) -> dict[str, Any]:
     return manifest
 
 
+def listed_sets(folder: PathLike) -> dict[str, dict[str, Any]]:
+    """Return the sets that a pack's manifest.json names, their files there or not; none where it is no pack's.
+
+    Raises
+    ------
+    InputError
+        manifest.json is not JSON.
+    """
+    path = Path(folder) / MANIFEST_NAME
+    value = read_json(path) if path.is_file() else None
+    sets = value.get("sets") if isinstance(value, dict) and value.get("format") == FORMAT else None
+    return sets if isinstance(sets, dict) else {}
+
+
 def manifest_entry(folder: PathLike, set_name: str) -> dict[str, Any]:
     """Return a set's entry, its fields checked; empty where nobody wrote one (packs of other programs)."""
     path = Path(folder) / MANIFEST_NAME

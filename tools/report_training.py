@@ -9,6 +9,7 @@ from typing import Any
 
 from gluon_mtcnn.core import history
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.manifest import listed_sets
 from gluon_mtcnn.core.record import Pack
 from gluon_mtcnn.core.types import LABEL_NAMES, NETS
 from gluon_mtcnn.tools import report_page as page
@@ -102,6 +103,12 @@ def data_rows(parts: RunParts, folder: Path) -> list[list[str]]:
         photos = page.number(pack.manifest.get("metadata", {}).get("photos"))
         name = f"{parts.name(folder)}/{path.stem}"
         rows.append([name, f"{pack.size} px", page.number(len(pack)), *counts, photos, _size(path)])
+    for key, entry in listed_sets(folder).items():
+        if not (folder / f"{key}.rec").is_file():
+            counts = [page.number(entry["classes"].get(label)) for label in LABEL_NAMES.values()]
+            photos = page.number(entry["metadata"].get("photos"))
+            name = f"{parts.name(folder)}/{key}"
+            rows.append([name, f"{entry['size']} px", page.number(entry["count"]), *counts, photos, "deleted"])
     return rows
 
 

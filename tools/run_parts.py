@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,8 @@ import numpy as np
 
 from gluon_mtcnn.core.boxes import sides
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files import PathLike, read_json
+from gluon_mtcnn.core.manifest import MANIFEST_NAME, listed_sets
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.tools.boxes_eval import read_annotations
 from gluon_mtcnn.tools.detections import read_detections
@@ -32,7 +34,8 @@ class RunParts:
     Attributes
     ----------
     root : Path
-    packs, models, curves : folders with .rec files; with weights or histories; with DiscROC.txt or ContROC.txt
+    packs, models, curves : folders with .rec files, or a manifest of deleted ones; with weights or histories; with
+        DiscROC.txt or ContROC.txt
     results : dict of file name (of `RESULTS`) to paths
     annotations : ``*_bbx_gt.txt`` and CSV files that may say where the faces are
     folders : all folders, below which photos may be
@@ -62,13 +65,33 @@ def find_parts(root: PathLike) -> RunParts:
     for folder, below, files in os.walk(parts.root):
         below[:] = sorted(name for name in below if not name.startswith(".") and name not in SKIPPED)
         _sort_in(parts, Path(folder), sorted(files))
+    parts.models = list(_without_copies(parts.models))
     return parts
+
+
+def _without_copies(folders: Iterable[Path]) -> Iterator[Path]:
+    """Leave out folders whose trainings were all told of before: nets from which a model was assembled."""
+    told: set[str] = set()
+    for folder in folders:
+        trainings = set(_trainings(folder))
+        if not trainings or not trainings <= told:
+            yield folder
+        told |= trainings
+
+
+def _trainings(folder: Path) -> Iterator[str]:
+    try:
+        summary = read_json(folder / "summary.json")
+    except InputError:  # none, or the page says what is wrong with it
+        return
+    nets = summary.get("nets") if isinstance(summary, dict) else None
+    yield from (json.dumps(entry, sort_keys=True) for entry in (nets.values() if isinstance(nets, dict) else ()))
 
 
 def _sort_in(parts: RunParts, folder: Path, files: list[str]) -> None:
     parts.folders.append(folder)
     for places, there in (
-        (parts.packs, any(name.endswith(".rec") for name in files)),
+        (parts.packs, any(name.endswith(".rec") for name in files) or _is_deleted_pack(folder, files)),
         (parts.models, any(name in MODEL_FILES for name in files)),
         (parts.curves, any(name in CURVES for name in files)),
     ):
@@ -79,6 +102,14 @@ def _sort_in(parts: RunParts, folder: Path, files: list[str]) -> None:
             parts.results[name].append(folder / name)
     listed = (n for n in files if n.endswith("_bbx_gt.txt") or (n.endswith(".csv") and n not in MODEL_FILES))
     parts.annotations.extend(folder / name for name in listed)
+
+
+def _is_deleted_pack(folder: Path, files: list[str]) -> bool:
+    """Return whether a pack was here, of which a manifest is left that says what it held."""
+    try:
+        return MANIFEST_NAME in files and bool(listed_sets(folder))
+    except InputError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.record import Pack, PackWriter
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.tools import report_page as page
+from gluon_mtcnn.tools import report_training as training
 from gluon_mtcnn.tools.cli import main
 from gluon_mtcnn.tools.contact_sheet import BOX_COLOR, GAP, TILE, class_sheets, contact_sheet, sample_tiles
 from gluon_mtcnn.tools.evaluation_origin import Origin, read_origin, write_origin
@@ -27,6 +28,31 @@ VOID = {"meta", "link", "img", "br"}
 
 def rows(*values):
     return np.array(values, np.float64).reshape(-1, 5)
+
+
+def test_a_deleted_pack_is_known_by_its_manifest(tmp_path):
+    write_pack(tmp_path / "packs" / "12")
+    (before,) = training.data_rows(find_parts(tmp_path), tmp_path / "packs" / "12")
+    for path in (tmp_path / "packs" / "12").glob("*.rec"):
+        path.unlink()
+    parts = find_parts(tmp_path)
+    assert parts.packs == [tmp_path / "packs" / "12"]
+    assert training.data_rows(parts, parts.packs[0]) == [[*before[:-1], "deleted"]]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text('{"format": "gluon-mtcnn pipeline", "stages": {}}')
+    (tmp_path / "packs" / "12" / "manifest.json").write_text("no JSON")
+    assert find_parts(tmp_path).packs == []
+
+
+def test_trainings_are_told_of_once(tmp_path):
+    p, r = {"net": "pnet", "epochs": 1}, {"net": "rnet", "epochs": 1}
+    for folder, nets in (("model", [p, r]), ("p", [p]), ("r-first", [{**r, "epochs": 2}]), ("r", [r])):
+        (tmp_path / folder).mkdir()
+        value = {"nets": {net["net"]: net for net in nets}}
+        (tmp_path / folder / "summary.json").write_text(json.dumps(value))
+    (tmp_path / "z").mkdir()
+    (tmp_path / "z" / "model.json").write_text("{}")
+    assert [path.name for path in find_parts(tmp_path).models] == ["model", "r-first", "z"]
 
 
 # --- the page
