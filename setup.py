@@ -6,10 +6,14 @@ must never land in site-packages under that name.
 
 from setuptools import setup
 
-FOLDERS = ("core", "prepare_data", "tools", "model")
+FOLDERS = {name: name for name in ("core", "prepare_data", "tools", "model")}
+FOLDERS["recipes"] = "example/recipes"  # no code: files that `pipeline` reads
 
 setup(
     packages=["gluon_mtcnn", *(f"gluon_mtcnn.{name}" for name in FOLDERS)],
-    package_dir={"gluon_mtcnn": "gluon_mtcnn", **{f"gluon_mtcnn.{name}": name for name in FOLDERS}},
-    package_data={"gluon_mtcnn.model": ["README.md", "*/model.json", "*/*.params", "*/README.md"]},
+    package_dir={"gluon_mtcnn": "gluon_mtcnn", **{f"gluon_mtcnn.{name}": path for name, path in FOLDERS.items()}},
+    package_data={
+        "gluon_mtcnn.model": ["README.md", "*/model.json", "*/*.params", "*/README.md"],
+        "gluon_mtcnn.recipes": ["*.json"],
+    },
 )

@@ -30,6 +30,7 @@ def test_only_the_package_lands_in_site_packages(tree, tmp_path):
     inside = {p.name for p in (tmp_path / "site" / "gluon_mtcnn").iterdir()}
     assert {"core", "tools", "prepare_data", "model", "__init__.py", "__main__.py"} <= inside
     assert (tmp_path / "site" / "gluon_mtcnn" / "model" / "README.md").is_file()
+    assert (tmp_path / "site" / "gluon_mtcnn" / "recipes" / "default.json").is_file()
 
 
 def test_an_installed_copy_runs_away_from_the_checkout(tree, tmp_path):
@@ -39,6 +40,9 @@ def test_an_installed_copy_runs_away_from_the_checkout(tree, tmp_path):
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
+    code = "from gluon_mtcnn.tools.recipe import find_recipe as f, read_recipe as r; print(r(f('default')).path)"
+    found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert found.stdout.strip() == str(tmp_path / "site" / "gluon_mtcnn" / "recipes" / "default.json")
     assert result.stdout.splitlines() == [
         str(tmp_path / "site" / "gluon_mtcnn" / "core" / "boxes.py"),
         str([str(tmp_path / "site" / "gluon_mtcnn")]),

@@ -17,11 +17,12 @@ from typing import Optional
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.tools.command_runner import CommandFailedError
-from gluon_mtcnn.tools.options import add_common
+from gluon_mtcnn.tools.options import DEFAULT_SEED, add_common
 
 # command -> (module in gluon_mtcnn.tools, one line of help)
 COMMANDS = {
     "quickstart": ("quickstart", "the whole chain on a small built-in data set, offline, in minutes"),
+    "pipeline": ("pipeline", "annotated photos -> a trained, evaluated cascade, by a recipe; goes on after a kill"),
     "split": ("split", "annotated photos -> lists of training and development photos"),
     "prepare": ("prepare", "annotated photos -> training packs for the P-, R- or O-Net"),
     "pack": ("pack", "a Seanlinx imglist or imdb cache -> a training pack"),
@@ -95,7 +96,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, object]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    add_common(parser)
+    add_common(parser, getattr(module, "SEED", DEFAULT_SEED))
     return parser.parse_args(rest), module
 
 

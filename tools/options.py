@@ -6,16 +6,18 @@ import argparse
 import math
 import os
 from pathlib import Path
+from typing import Optional
 
 from gluon_mtcnn.core.errors import InputError
 
 DEFAULT_SEED = 0
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add --seed, --num-workers, --quiet and -v."""
+def add_common(parser: argparse.ArgumentParser, seed: Optional[int] = DEFAULT_SEED) -> None:
+    """Add --seed, --num-workers, --quiet and -v; without a default `seed` the command has one from elsewhere."""
     group = parser.add_argument_group("common options")
-    group.add_argument("--seed", type=non_negative_int, default=DEFAULT_SEED, metavar="N", help="default %(default)s")
+    text = "default: the recipe's" if seed is None else "default %(default)s"
+    group.add_argument("--seed", type=non_negative_int, default=seed, metavar="N", help=text)
     group.add_argument(
         "--num-workers",
         type=positive_int,
