@@ -72,6 +72,9 @@ class Mining:
         mined before so gives other false alarms.
     seed : int
         Of `rescale`; the same for every photo's draw.
+    own : bool
+        Take the boxes as the net itself scores them, of a model that has it, so that the negatives of the highest
+        scores are its own mistakes; else as the net before it does. The P-Net, which has none before it, always does.
     """
 
     model: str = ""
@@ -84,11 +87,17 @@ class Mining:
     compat: Optional[str] = None
     rescale: tuple[float, ...] = ()
     seed: int = 0
+    own: bool = False
 
     def describe(self) -> dict[str, Any]:
         """Return the values as JSON has them; what is not used is left out, so that it changes no digest."""
         values = {**asdict(self), "thresholds": list(self.thresholds), "rescale": list(self.rescale)}
-        return values if self.rescale else {k: v for k, v in values.items() if k not in ("rescale", "seed")}
+        unused = {"rescale": not self.rescale, "seed": not self.rescale, "own": not self.own}
+        return {name: value for name, value in values.items() if not unused.get(name)}
+
+    def last_stage(self, net: str) -> str:
+        """Return the last net of the cascade that mines for a net."""
+        return net if self.own else LAST_STAGE[net]
 
 
 _ALL = 1 << 40
@@ -131,7 +140,7 @@ class HardExamplePlanner:
     def _nets(self) -> dict[str, Any]:
         """Return what model.json says of the nets that are run, and how the cascade joins them."""
         config = read_json(Path(self.mining.model) / "model.json")
-        needed = NETS[: NETS.index(LAST_STAGE[self.net]) + 1]
+        needed = NETS[: NETS.index(self.mining.last_stage(self.net)) + 1]
         try:
             nets = {kind: {k: v for k, v in config["nets"][kind].items() if k != "origin"} for kind in needed}
             return {**nets, "calibration": config["calibration"]}
@@ -145,6 +154,8 @@ class HardExamplePlanner:
         options = [self.net, list(mining.thresholds), mining.min_face, mining.compat, self._nets()]
         if mining.rescale:
             options.append([*mining.rescale, mining.seed])
+        if mining.own:
+            options.append("own")
         digest.update(json.dumps(options, sort_keys=True).encode())
         for i in range(len(table)):
             photo = table.photos[i]
@@ -271,16 +282,18 @@ def detect_chunk(work: Path, chunk: int, net: str, mining: Mining) -> None:
             continue
         if mining.rescale:
             rng = np.random.default_rng([mining.seed, photo])
-            found.append(detect_rescaled(image, lambda seen: _found(detector, net, seen), mining.rescale, rng))
+            found.append(
+                detect_rescaled(image, lambda seen: _found(detector, net, mining.own, seen), mining.rescale, rng)
+            )
         else:
-            found.append(_found(detector, net, image))
+            found.append(_found(detector, net, mining.own, image))
     _save(work / DETECTIONS, chunk, found)
 
 
-def _found(detector: Any, net: str, image: np.ndarray) -> np.ndarray:
-    """Return the boxes (n, 5) to learn from: the cells that the P-Net itself looked at, or the calibrated boxes."""
-    if net == "pnet":
-        return np.asarray(detector.stage("pnet", image, np.zeros((0, 4))).before, np.float32)
+def _found(detector: Any, net: str, own: bool, image: np.ndarray) -> np.ndarray:
+    """Return the boxes (n, 5) to learn from: what the net itself looked at and how it scored it, or what it would."""
+    if own or net == "pnet":
+        return np.asarray(detector.stages(image)[net].before, np.float32)
     return detector.detect(image).as_array()
 
 
@@ -318,7 +331,7 @@ def open_detector(net: str, mining: Mining) -> Any:
         mining.model,
         min_face=mining.min_face,
         thresholds=mining.thresholds,
-        last_stage=LAST_STAGE[net],
+        last_stage=mining.last_stage(net),
         compat=mining.compat,
     )
 

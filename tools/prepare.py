@@ -78,6 +78,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--thresholds", type=three_thresholds, metavar="P,R,O", help="of mining: .4,.1,.1; pnet: .5 (seanlinx: .6,.6)"
     )
     mining.add_argument(
+        "--own-scores",
+        action="store_true",
+        help="take boxes as the model's own R- or O-Net scores them (above its threshold): what it is wrong about",
+    )
+    mining.add_argument(
         "--mine-rescaled",
         type=_two_factors,
         metavar="LOW,HIGH",
@@ -169,7 +174,8 @@ def _planner(args: argparse.Namespace) -> Planner:
     if args.net == "pnet" and not args.model:
         from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 
-        given = [name for name in ("thresholds", "min_face", "mine_rescaled") if getattr(args, name) is not None]
+        mining = ("thresholds", "min_face", "mine_rescaled", "own_scores")
+        given = [name for name in mining if getattr(args, name) not in (None, False)]
         if given:
             raise InputError(f"prepare pnet: --{given[0].replace('_', '-')} needs --model, whose P-Net is run")
         return PNetPlanner(recipe.with_options(negatives=args.negatives_per_photo))
@@ -177,6 +183,8 @@ def _planner(args: argparse.Namespace) -> Planner:
 
     options = {"thresholds": args.thresholds, "min_face": args.min_face, "negatives": args.negatives_per_photo}
     chosen = {name: value for name, value in options.items() if value is not None}
+    if args.own_scores:
+        chosen["own"] = True
     if args.mine_rescaled:
         chosen.update(rescale=args.mine_rescaled, seed=args.seed)
     mining = replace(MINING[args.recipe][args.net], model=_model_folder(args), **chosen)

@@ -202,6 +202,22 @@ def test_the_p_net_learns_from_the_cells_that_it_took_for_faces(small_wider, mod
     assert Pack(tmp_path / "out").size == 12
 
 
+def test_a_net_s_own_scores(small_wider, model, tmp_path):
+    images, annotations = small_wider
+    source = Source(islice(read_wider(annotations, images), PHOTOS), ALL_FACES, {"annotations": "gt.txt"})
+    mining = Mining(str(model), thresholds=(0.3, 0.45, 0.3), min_face=30, own=True)
+    planner = HardExamplePlanner("rnet", RECIPES["default"]["rnet"], mining)
+    prepare(planner, [source], tmp_path / "out", Options(quiet=True))
+    detector = Detector(model, "mxnet", 30, (0.3, 0.45, 0.3), last_stage="rnet")
+    photos = islice(read_wider(annotations, images), PHOTOS)
+    for boxes, photo in zip(read_detections(tmp_path / "out" / "detections.pkl"), photos):
+        expected = detector.stages(read(photo.image))["rnet"].before
+        assert (expected[:, 4] > 0.45).all()
+        np.testing.assert_allclose(boxes, expected, atol=1e-3)
+    with pytest.raises(InputError, match="expected a model with pnet and rnet and onet: no 'onet'"):
+        prepare(replace(planner, net="onet"), [source], tmp_path / "out", Options(quiet=True))
+
+
 def test_rescaled_photos_give_other_detections_and_the_same_for_any_workers(small_wider, model, tmp_path):
     images, annotations = small_wider
     found = {}
