@@ -28,6 +28,7 @@ from gluon_mtcnn.core.official_cascade import OfficialCascade
 from gluon_mtcnn.core.parallel import map_ahead
 from gluon_mtcnn.core.tape import CELL, STRIDE
 from gluon_mtcnn.core.types import NETS, Detections
+from gluon_mtcnn.model import DEFAULT_MODEL
 
 OVERLAPS = {"scale": 0.5, "union": 0.7, "minimum": 0.7}  # above which a box goes: within a scale, P and R, O
 
@@ -74,7 +75,7 @@ class Detector:
 
     Parameters
     ----------
-    model : path of a model folder, or a loaded Model
+    model : path of a model folder, or a loaded Model; default: the one that ships with the package
     engine : {"mxnet", "onnx", "plain"}
         What runs the nets; all find the same faces. "plain" works as the original did and is there to be compared with.
     min_face : float
@@ -104,7 +105,7 @@ class Detector:
 
     def __init__(
         self,
-        model: Union[str, os.PathLike, Model],
+        model: Union[str, os.PathLike, Model] = DEFAULT_MODEL,
         engine: str = "mxnet",
         min_face: float = 20,
         thresholds: Optional[tuple[float, ...]] = None,

@@ -27,8 +27,9 @@ from tqdm import tqdm
 from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import ENGINES, NETS
+from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.benchmark_peers import open_peers
-from gluon_mtcnn.tools.detector_options import DEFAULT_MODEL, add_detector_options, open_model
+from gluon_mtcnn.tools.detector_options import add_detector_options, open_model
 from gluon_mtcnn.tools.measure import MEGABYTE, anonymous_bytes, finish, load_warning, spent
 from gluon_mtcnn.tools.media import find_sources
 from gluon_mtcnn.tools.options import positive_int

@@ -7,12 +7,11 @@ import os
 from pathlib import Path
 from typing import Any, Optional
 
-from gluon_mtcnn import model as model_folder
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import ENGINES, NETS
+from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.options import positive_float, three_thresholds
 
-DEFAULT_MODEL = Path(model_folder.__file__).parent / "default"
 LOW_LAST_THRESHOLD = 0.02  # keeps nearly all that O-Net sees, so that a curve reaches its right end
 
 

@@ -193,7 +193,7 @@ def _room(what: str, size: float, little: float, advice: str) -> Finding:
 def model_findings(folder: Optional[Path] = None) -> Iterator[Finding]:
     """Say whether the model that --model means by default, or another one, is complete."""
     from gluon_mtcnn.core.types import NETS  # these need numpy, without which there is still much to say
-    from gluon_mtcnn.tools.detector_options import DEFAULT_MODEL
+    from gluon_mtcnn.model import DEFAULT_MODEL
 
     folder = folder or DEFAULT_MODEL
     there = [net for net in NETS if (folder / f"{net}.params").is_file()]

@@ -200,7 +200,7 @@ def _per_face(most: Optional[tuple[int, ...]]) -> dict[str, Any]:
 
 def _model_folder(args: argparse.Namespace) -> str:
     """Return the folder of the model that is run."""
-    from gluon_mtcnn.tools.detector_options import DEFAULT_MODEL
+    from gluon_mtcnn.model import DEFAULT_MODEL
 
     if not args.model and not (DEFAULT_MODEL / "model.json").is_file():
         raise InputError(f"{DEFAULT_MODEL}: no default model is installed: give --model DIR")
