@@ -1,7 +1,8 @@
 """Model folders: ``pnet.params``, ``rnet.params``, ``onet.params`` (one, two or three) and ``model.json``.
 
 ``model.json`` says all that the weights do not: format version, and per net its digest, colour order, normalisation,
-pooling convention, layer order and landmark head; for the cascade its calibration, thresholds and origin.
+pooling convention, layer order and landmark head, and of a P-Net the cell if it is not 12; for the cascade its
+calibration, thresholds and origin.
 """
 
 from __future__ import annotations
@@ -146,7 +147,7 @@ def _load_net(folder: Path, kind: str, entry: dict) -> Net:
     for name, value in expected.items():
         if entry[name] != value:
             raise InputError(f"{folder / CONFIG_NAME}: {kind}: {name} must be {value!r}, got {entry[name]!r}")
-    net = build(NetSpec(kind, bool(entry["landmarks"]), entry["pooling"], entry["order"]))
+    net = build(NetSpec(kind, bool(entry["landmarks"]), entry["pooling"], entry["order"], entry.get("cell", 12)))
     assign(net, arrays, path)
     return net
 
@@ -191,6 +192,7 @@ def save_net(
         "pooling": net.spec.pooling,
         "order": net.spec.order,
         "landmarks": net.spec.landmarks,
+        **({"cell": net.spec.cell} if net.spec.cell != 12 else {}),
         "landmark_layout": LANDMARK_LAYOUT if net.spec.landmarks else None,
         "origin": origin or {},
     }

@@ -26,7 +26,6 @@ from gluon_mtcnn.core.image import COLORS, as_bgr, pyramid_scales, read
 from gluon_mtcnn.core.nms import legacy_order
 from gluon_mtcnn.core.official_cascade import OfficialCascade
 from gluon_mtcnn.core.parallel import map_ahead
-from gluon_mtcnn.core.tape import CELL, STRIDE
 from gluon_mtcnn.core.types import NETS, Detections
 from gluon_mtcnn.model import DEFAULT_MODEL
 
@@ -126,6 +125,10 @@ class Detector:
         if color not in COLORS:
             raise InputError(f"color must be 'bgr' or 'rgb', but got {color!r}")
         self.kinds = _stages(self.model, last_stage)
+        spec = self.model.nets["pnet"].spec
+        self._cell, self._stride = spec.cell, spec.stride
+        if compat == "official" and self._cell != 12:
+            raise InputError(f"compat 'official' runs P-Nets with cells of 12 px only, got {self._cell} px")
         self.min_face, self.scale_factor, self.color = min_face, scale_factor, color
         pyramid_scales(1, 1, min_face, scale_factor)  # refuse bad values here, not at the first image
         self._legacy = compat == "seanlinx"
@@ -240,7 +243,7 @@ class Detector:
         if self._official:
             return Stage(*self._official.propose(image))
         height, width = image.shape[:2]
-        scales = pyramid_scales(height, width, self.min_face, self.scale_factor, CELL)
+        scales = pyramid_scales(height, width, self.min_face, self.scale_factor, self._cell)
         sizes = [(int(height * scale), int(width * scale)) for scale in scales]
         cells = self._engine.propose(image, sizes, self.thresholds[0])
         ends = np.searchsorted(cells.level, np.arange(len(scales) + 1))
@@ -266,11 +269,11 @@ class Detector:
         self, rows: np.ndarray, columns: np.ndarray, scale: float, shape: tuple[int, ...], level: tuple[int, ...]
     ) -> np.ndarray:
         """Return the boxes (n, 4) in the image that cells of a pyramid level look at."""
-        corner = np.stack([columns, rows], axis=1) * float(STRIDE)
+        corner = np.stack([columns, rows], axis=1) * float(self._stride)
         if self._legacy:
-            return np.rint(np.concatenate([corner, corner + CELL], axis=1) / scale)
+            return np.rint(np.concatenate([corner, corner + self._cell], axis=1) / scale)
         ratio = np.array([shape[1] / level[1], shape[0] / level[0]])
-        return np.concatenate([corner * ratio, (corner + CELL) * ratio - 1], axis=1)
+        return np.concatenate([corner * ratio, (corner + self._cell) * ratio - 1], axis=1)
 
     def _refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Stage:
         """R- or O-Net on squares around the candidates: threshold, NMS, calibrate (O: calibrate, then NMS)."""

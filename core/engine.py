@@ -121,8 +121,7 @@ class FoldedEngine:
     """
 
     def __init__(self, model: Model) -> None:
-        self._ceil = {kind: net.spec.pooling == "full" for kind, net in model.nets.items()}
-        self._landmarks = {kind: net.spec.landmarks for kind, net in model.nets.items()}
+        self._specs = {kind: net.spec for kind, net in model.nets.items()}
         self._bound: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def _bind(self, kind: str, shape: tuple[int, ...]) -> Any:
@@ -138,7 +137,8 @@ class FoldedEngine:
         """See `Engine`."""
         if not sizes:
             return Cells.concatenate([])
-        tape, levels = Tape(sizes, self._ceil["pnet"]), planar_levels(image, sizes)
+        spec = self._specs["pnet"]
+        tape, levels = Tape(sizes, spec.ceil, spec.cell, spec.stride), planar_levels(image, sizes)
         least, parts = _logit(threshold) - LOGIT_MARGIN, []
         for window in tape.windows():
             runner = self._runner("pnet", (1, 4, window.height, window.width))
@@ -167,7 +167,11 @@ class FoldedEngine:
             runner.input[:count] = pixels.transpose(1, 0, 2, 3)
             outputs.append(runner.run()[:count])
         output = np.concatenate(outputs)
-        return face_probability(output[:, 0]), output[:, BOX], output[:, POINTS] if self._landmarks[kind] else None
+        return (
+            face_probability(output[:, 0]),
+            output[:, BOX],
+            output[:, POINTS] if self._specs[kind].landmarks else None,
+        )
 
     def nms(self, boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: str, order: np.ndarray) -> np.ndarray:
         """See `Engine`."""
@@ -251,5 +255,8 @@ def _operator(layer: Layer, inputs: list[Any]) -> Any:
     else:
         groups = outputs if layer.channelwise else 1
         kernel = layer.weight.shape[2:]
-        value = mx.sym.Convolution(*inputs, kernel=kernel, num_filter=outputs, num_group=groups, no_bias=no_bias)
+        stride = (layer.stride,) * 2
+        value = mx.sym.Convolution(
+            *inputs, kernel=kernel, stride=stride, num_filter=outputs, num_group=groups, no_bias=no_bias
+        )
     return mx.sym.Activation(value, act_type="relu") if layer.relu else value

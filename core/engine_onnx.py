@@ -112,5 +112,5 @@ def _attributes(layer: Layer) -> dict[str, Any]:
         return {"transB": 1}
     if layer.kind == "conv" and layer.weight is not None:
         group = len(layer.weight) if layer.channelwise else 1
-        return {"kernel_shape": list(layer.weight.shape[2:]), "group": group}
+        return {"kernel_shape": list(layer.weight.shape[2:]), "strides": [layer.stride] * 2, "group": group}
     return {}

@@ -34,12 +34,23 @@ def write_seanlinx(net: Net, prefix: PathLike, epoch: int) -> list[Path]:
     InputError
         The original's layers cannot express it.
     """
-    _check_order(net, prefix)
+    check_seanlinx(net, prefix)
     return _write_pair(Path(prefix), epoch, net, seanlinx_symbol_names(net.spec.kind), landmarks=False)
 
 
-def _check_order(net: Net, source: PathLike) -> None:
-    """Check that a net may be read as PReLU before pooling, the only order that the original has."""
+def check_seanlinx(net: Net, source: PathLike) -> None:
+    """Check that the original's layers can express a net: 12-px cells, and PReLU before pooling.
+
+    Raises
+    ------
+    InputError
+        They cannot; the message names the net and begins with `source`.
+    """
+    if net.spec.cell != 12:
+        raise InputError(
+            f"{source}: the {net.spec.kind} looks at cells of {net.spec.cell} px, which Seanlinx's program cannot run: "
+            "export symbol or onnx instead"
+        )
     if net.spec.order == "pool_first":
         for slopes in net.slopes_before_pool():
             if (slopes.data() < 0).sum().asscalar():
@@ -68,7 +79,7 @@ def export_seanlinx(model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH)
         A net that the original's layers cannot express.
     """
     for net in model.nets.values():
-        _check_order(net, model.path)
+        check_seanlinx(net, model.path)
     paths = []
     for kind, net in model.nets.items():
         if net.spec.landmarks:

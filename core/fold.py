@@ -13,7 +13,7 @@ The same function up to float rounding, for any slopes and either order of pool 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
@@ -35,6 +35,8 @@ class Layer:
     weight : (outputs, inputs, k, k), (outputs, inputs), or for a convolution of each channel alone (outputs, 1, 1, 1)
     bias : (outputs,)
     relu : bool
+    stride : int
+        Of a convolution.
     kernel, ceil : int, bool
         Of a max pool with stride 2.
     """
@@ -44,6 +46,7 @@ class Layer:
     weight: Optional[np.ndarray] = None
     bias: Optional[np.ndarray] = None
     relu: bool = False
+    stride: int = 1
     kernel: int = 0
     ceil: bool = False
 
@@ -121,7 +124,7 @@ class _Folder:
         if layer.weight is not None:
             weight = np.ascontiguousarray(layer.weight, np.float32)
             bias = None if layer.bias is None else np.ascontiguousarray(layer.bias, np.float32)
-            layer = Layer(layer.kind, layer.inputs, weight, bias, layer.relu)
+            layer = replace(layer, weight=weight, bias=bias)
         self.layers.append(layer)
         return len(self.layers) - 1
 
@@ -138,7 +141,7 @@ class _Folder:
         value = len(self.layers) - 1
         if block.pool is None:
             weight, bias = self._carry_negated(weight, bias, slopes)
-            value = self._conv(value, weight, bias, _round_up(len(bias), LANES))
+            value = self._conv(value, weight, bias, _round_up(len(bias), LANES), block.conv._kwargs["stride"][0])
             self._add_activated(value, value, _fill(slopes - 1, self._channels).reshape(-1, 1, 1, 1))
             return
         falling = np.flatnonzero(slopes < 0) if order == "prelu_first" else np.zeros(0, np.intp)
@@ -151,9 +154,9 @@ class _Folder:
         value = self._append(Layer("pool", (value,), kernel=settings["kernel"][0], ceil=ceil))
         self._prelu_after_pool(value, slopes, falling)
 
-    def _conv(self, value: int, weight: np.ndarray, bias: np.ndarray, channels: int) -> int:
+    def _conv(self, value: int, weight: np.ndarray, bias: np.ndarray, channels: int, stride: int = 1) -> int:
         self._channels = channels
-        return self._append(Layer("conv", (value,), _fill(weight, channels), _fill(bias, channels)))
+        return self._append(Layer("conv", (value,), _fill(weight, channels), _fill(bias, channels), stride=stride))
 
     def _carry_negated(self, weight: np.ndarray, bias: np.ndarray, slopes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Negate the outputs whose slope is above 1."""

@@ -14,14 +14,14 @@ from gluon_mtcnn.core.runtime import mx
 logger = logging.getLogger(__name__)
 
 
-def fresh_net(kind: str, landmarks: bool, recipe: str, seed: int) -> Net:
+def fresh_net(kind: str, landmarks: bool, recipe: str, seed: int, cell: int = 12) -> Net:
     """Return a net with random weights on the CPU, a function of the seed.
 
     ``seanlinx`` keeps the paper's layer order and draws every layer, heads too, by Xavier (gaussian, fan-in, 2), with
     fully connected weights divided by 10.
     """
     order = "prelu_first" if recipe == "seanlinx" else "pool_first"
-    net = build(NetSpec(kind, landmarks, order=order))
+    net = build(NetSpec(kind, landmarks, order=order, cell=cell))
     initialise(net, seed=seed)
     if recipe == "seanlinx":
         xavier = mx.init.Xavier(rnd_type="gaussian", factor_type="in", magnitude=2)

@@ -14,7 +14,7 @@ from typing import Any
 
 from gluon_mtcnn.core.image import MEAN, SCALE
 from gluon_mtcnn.core.runtime import HybridBlock, mx
-from gluon_mtcnn.core.types import INPUT_SIZE
+from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
 
 nn = mx.gluon.nn
 
@@ -30,21 +30,42 @@ class NetSpec:
         Has the head for five points (10 outputs, x1 y1 ... x5 y5).
     pooling : {"full", "valid"}
     order : {"prelu_first", "pool_first"}
+    cell : {12, 20}
+        Side in pixels of what one output of a P-Net looks at; 20 is the cheaper net (`CheapPNet`).
     """
 
     kind: str
     landmarks: bool = False
     pooling: str = "full"
     order: str = "pool_first"
+    cell: int = 12
 
     def __post_init__(self) -> None:
         for name, allowed in (
             ("kind", tuple(INPUT_SIZE)),
             ("pooling", ("full", "valid")),
             ("order", ("prelu_first", "pool_first")),
+            ("cell", tuple(CELL_STRIDE) if self.kind == "pnet" else (12,)),
         ):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {', '.join(allowed)}, but got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {', '.join(map(str, allowed))}, but got {getattr(self, name)!r}"
+                )
+
+    @property
+    def size(self) -> int:
+        """Return the side of the images that the net learns from, pixels."""
+        return self.cell if self.kind == "pnet" else INPUT_SIZE[self.kind]
+
+    @property
+    def stride(self) -> int:
+        """Return how far apart the cells of a P-Net lie, pixels."""
+        return CELL_STRIDE[self.cell]
+
+    @property
+    def ceil(self) -> bool:
+        """Return whether an odd side gives one more output: a pool rounds up, convolutions alone round down."""
+        return self.pooling == "full" and self.cell == 12
 
 
 class PReLU(HybridBlock):
@@ -87,11 +108,13 @@ class PReLU(HybridBlock):
 class ConvStage(HybridBlock):
     """Convolution, PReLU and an optional max pool, in the order of the spec."""
 
-    def __init__(self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, **kwargs: Any) -> None:
+    def __init__(
+        self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, stride: int = 1, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.pool_first = spec.order == "pool_first"
         with self.name_scope():
-            self.conv = nn.Conv2D(channels[1], kernel, in_channels=channels[0])
+            self.conv = nn.Conv2D(channels[1], kernel, stride, in_channels=channels[0])
             self.prelu = PReLU(channels[1])
             self.pool = nn.MaxPool2D(pool, 2, ceil_mode=spec.pooling == "full") if pool else None
 
@@ -176,6 +199,8 @@ class Net(HybridBlock):
 class PNet(Net):
     """The proposal net: 12x12 cells at stride 2, fully convolutional."""
 
+    features = 32
+
     def _make_body(self) -> dict[str, HybridBlock]:
         return {
             "stage1": ConvStage(self.spec, (3, 10), 3, pool=2),
@@ -184,7 +209,25 @@ class PNet(Net):
         }
 
     def _head(self, outputs: int) -> HybridBlock:
-        return nn.Conv2D(outputs, 1, in_channels=32, weight_initializer=mx.init.Normal(0.01))
+        return nn.Conv2D(outputs, 1, in_channels=self.features, weight_initializer=mx.init.Normal(0.01))
+
+
+class CheapPNet(PNet):
+    """A proposal net with 20x20 cells at stride 4: over a pyramid a quarter of the standard one's multiply-adds.
+
+    Its pyramid begins at 20/12 of the scale, but nearly all work is done on maps of a quarter of the side. It has no
+    pool, so both layer orders are one.
+    """
+
+    features = 12
+
+    def _make_body(self) -> dict[str, HybridBlock]:
+        return {
+            "stage1": ConvStage(self.spec, (3, 8), 2, stride=2),
+            "stage2": ConvStage(self.spec, (8, 8), 4, stride=2),
+            "stage3": ConvStage(self.spec, (8, 10), 3),
+            "stage4": ConvStage(self.spec, (10, 12), 2),
+        }
 
 
 class RNet(Net):
@@ -225,7 +268,8 @@ KINDS = {"pnet": PNet, "rnet": RNet, "onet": ONet}
 
 def build(spec: NetSpec) -> Net:
     """Return the net that a spec describes, without parameters: initialise it or load a checkpoint."""
-    return KINDS[spec.kind](spec, prefix=spec.kind + "_")
+    net = CheapPNet if spec.cell == 20 else KINDS[spec.kind]
+    return net(spec, prefix=spec.kind + "_")
 
 
 def initialise(net: Net, ctx: Any = None, seed: int = 0) -> None:

@@ -179,5 +179,6 @@ def _properties(net: Net, pixels: bool) -> dict[str, str]:
         "color": "bgr",
         "input": "uint8 pixels (n, h, w, 3)" if pixels else f"float32 (n, 3, h, w) = (pixel - {MEAN}) * {SCALE}",
         "offsets": "(x1, y1, x2, y2 - box) / side, side = x2 - x1 + 1",
+        **({"cell": f"{net.spec.cell}, stride {net.spec.stride}"} if net.spec.cell != 12 else {}),
         **({"landmarks": "x1 y1 .. x5 y5, fractions of the box"} if net.spec.landmarks else {}),
     }

@@ -105,7 +105,8 @@ def plain_symbol(net: Net) -> tuple[Any, dict[str, Any]]:
         arrays[f"{name}_weight"], arrays[f"{name}_bias"] = block.weight.data(), block.bias.data()
         outputs, _, *kernel = block.weight.shape
         if kernel:
-            return mx.sym.Convolution(value, kernel=kernel, num_filter=outputs, name=name)
+            stride = block._kwargs["stride"]
+            return mx.sym.Convolution(value, kernel=kernel, stride=stride, num_filter=outputs, name=name)
         return mx.sym.FullyConnected(value, num_hidden=outputs, name=name)
 
     def prelu(value: Any, block: Any, name: str) -> Any:

@@ -14,16 +14,16 @@ from typing import Optional
 import cv2
 import numpy as np
 
-CELL, STRIDE = 12, 2
+CELL, STRIDE = 12, 2  # of the standard P-Net
 OVERLAP = CELL - STRIDE
 HEIGHTS = (64, 80, 96, 112, 128)
 WIDTHS = (192, 384, 768)  # the last window of a tape is the narrowest that holds the rest
 OUTSIDE = 1.0
 
 
-def map_side(side: int, ceil: bool) -> int:
+def map_side(side: int, ceil: bool, cell: int = CELL, stride: int = STRIDE) -> int:
     """Return how many cells a net whose pool rounds up (`ceil`) or down sees along a side of `side` pixels."""
-    return max(0, (side - CELL + (STRIDE - 1 if ceil else 0)) // STRIDE + 1)
+    return max(0, (side - cell + (stride - 1 if ceil else 0)) // stride + 1)
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,15 @@ class Tape:
         Of the levels, pixels, each at least a cell.
     ceil : bool
         Whether the net's pool rounds up, which gives an odd side one more cell.
+    cell, stride : int
+        The side of a cell and how far apart cells lie, pixels.
     """
 
-    def __init__(self, sizes: list[tuple[int, int]], ceil: bool) -> None:
-        self._sizes = sizes
-        self._maps = np.array([[map_side(side, ceil) for side in size] for size in sizes]).reshape(-1, 2)
-        widths = np.array([width + width % STRIDE for _, width in sizes], np.int64)
+    def __init__(self, sizes: list[tuple[int, int]], ceil: bool, cell: int = CELL, stride: int = STRIDE) -> None:
+        self._sizes, self._stride, self._overlap = sizes, stride, cell - stride
+        maps = [[map_side(side, ceil, cell, stride) for side in size] for size in sizes]
+        self._maps = np.array(maps).reshape(-1, 2)
+        widths = np.array([width + -width % stride for _, width in sizes], np.int64)
         # The height that leaves the least area; strips of a level: as many as its map needs.
         lengths = [int((self._strips(height) * widths).sum()) for height in HEIGHTS]
         best = int(np.argmin([height * length for height, length in zip(HEIGHTS, lengths)]))
@@ -61,9 +64,8 @@ class Tape:
         ends = np.cumsum(widths[self._level])
         self._x = ends - widths[self._level]
 
-    @staticmethod
-    def _rows(height: int) -> int:
-        return (height - OVERLAP) // STRIDE
+    def _rows(self, height: int) -> int:
+        return (height - self._overlap) // self._stride
 
     def _strips(self, height: int) -> np.ndarray:
         return -(-self._maps[:, 0] // self._rows(height))
@@ -71,10 +73,10 @@ class Tape:
     def windows(self) -> Iterator[Window]:
         """Yield the windows that cover the tape, in order."""
         start = 0
-        while self.length - start > OVERLAP:
+        while self.length - start > self._overlap:
             rest = self.length - start
             yield Window(start, self.height, next((w for w in WIDTHS if w >= rest), WIDTHS[-1]))
-            start += WIDTHS[-1] - OVERLAP
+            start += WIDTHS[-1] - self._overlap
 
     def paint(self, window: Window, levels: list[np.ndarray], out: np.ndarray) -> None:
         """Write a window's pixels.
@@ -92,7 +94,7 @@ class Tape:
         begin = int(np.searchsorted(self._x, window.start, side="right")) - 1
         for strip in range(begin, int(np.searchsorted(self._x, stop))):
             level, x = int(self._level[strip]), int(self._x[strip])
-            top = int(self._row[strip]) * STRIDE
+            top = int(self._row[strip]) * self._stride
             left, right = max(x, window.start), min(x + self._sizes[level][1], stop)
             if left >= right:
                 continue
@@ -119,10 +121,10 @@ class Tape:
         level, row, column : (m,)
             Of those inside: the level, and the cell in its map.
         """
-        x = window.start + columns * STRIDE
+        x = window.start + columns * self._stride
         strip = np.searchsorted(self._x, x, side="right") - 1
         level = self._level[strip]
-        row, column = self._row[strip] + rows, (x - self._x[strip]) // STRIDE
+        row, column = self._row[strip] + rows, (x - self._x[strip]) // self._stride
         inside = (row < self._maps[level, 0]) & (column < self._maps[level, 1])
         return inside, level[inside], row[inside], column[inside]
 

@@ -18,6 +18,7 @@ LABEL_NAMES = {POSITIVE: "positive", NEGATIVE: "negative", PART: "part", LANDMAR
 NETS = ("pnet", "rnet", "onet")
 ENGINES = ("mxnet", "onnx", "plain")  # what can run them, see core.engine
 INPUT_SIZE = {"pnet": 12, "rnet": 24, "onet": 48}
+CELL_STRIDE = {12: 2, 20: 4}  # side of the cells that a P-Net looks at: how far apart they lie, both in pixels
 
 
 def _as_array(value: object, shape: tuple[int, ...], name: str, dtype: type = np.float32) -> np.ndarray:

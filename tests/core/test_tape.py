@@ -26,27 +26,39 @@ side = st.integers(13, 300)
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(side, st.integers(13, 1700)), min_size=1, max_size=5), st.booleans())
 def test_every_cell_of_every_level_is_in_one_window_with_its_pixels(sizes, ceil):
+    check_cells(sizes, ceil, CELL, STRIDE)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.integers(20, 300), st.integers(20, 1700)), min_size=1, max_size=5))
+def test_every_cell_of_20_px_too(sizes):
+    check_cells(sizes, False, 20, 4)
+
+
+def check_cells(sizes, ceil, cell, stride):
     """Paint where each pixel comes from; every cell must be found once, and look at its own pixels."""
     levels = []
     for number, (height, width) in enumerate(sizes):
         rows, columns = np.mgrid[:height, :width] % 251
         levels.append(np.stack([np.full((height, width), number), rows, columns]).astype(np.uint8))
-    tape = Tape(sizes, ceil)
+    tape = Tape(sizes, ceil, cell, stride)
     found = []
     for window in tape.windows():
         canvas = np.full((4, window.height, window.width), 99, np.float32)
         tape.paint(window, levels, canvas)
-        rows, columns = (a.ravel() for a in np.mgrid[: map_side(window.height, False), : map_side(window.width, False)])
+        sides = [map_side(side, False, cell, stride) for side in (window.height, window.width)]
+        rows, columns = (a.ravel() for a in np.mgrid[: sides[0], : sides[1]])
         inside, level, row, column = tape.locate(window, rows, columns)
         found.append(np.stack([level, row, column], axis=1))
-        y, x = rows[inside] * STRIDE, columns[inside] * STRIDE
-        np.testing.assert_array_equal(canvas[:, y, x].T, np.stack([level, row * 2 % 251, column * 2 % 251, 0 * row], 1))
+        y, x = rows[inside] * stride, columns[inside] * stride
+        wanted = np.stack([level, row * stride % 251, column * stride % 251, 0 * row], 1)
+        np.testing.assert_array_equal(canvas[:, y, x].T, wanted)
         # the far corner of the cell, or with an odd side that is pooled up, where there is no image
         heights, widths = np.array(sizes)[level].T
-        beyond = (row * STRIDE + CELL > heights) | (column * STRIDE + CELL > widths)
-        np.testing.assert_array_equal(canvas[3, y + CELL - 1, x + CELL - 1], beyond)
+        beyond = (row * stride + cell > heights) | (column * stride + cell > widths)
+        np.testing.assert_array_equal(canvas[3, y + cell - 1, x + cell - 1], beyond)
     found = np.concatenate(found)
-    maps = [(map_side(height, ceil), map_side(width, ceil)) for height, width in sizes]
+    maps = [tuple(map_side(side, ceil, cell, stride) for side in size) for size in sizes]
     wanted = [(i, r, c) for i, (h, w) in enumerate(maps) for r in range(h) for c in range(w)]
     np.testing.assert_array_equal(np.array(sorted(map(tuple, found.tolist()))), np.array(wanted))
 
