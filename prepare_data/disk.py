@@ -13,7 +13,6 @@ from gluon_mtcnn.core.boxes import sides
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike
 from gluon_mtcnn.core.record import rec_path, record_bytes
-from gluon_mtcnn.core.types import INPUT_SIZE
 from gluon_mtcnn.prepare_data.balance import SET_NAMES, targets
 from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, PhotoTable
 from gluon_mtcnn.prepare_data.plan import ROW
@@ -82,7 +81,7 @@ def check_expected_disk(out: Path, work: Path, table: PhotoTable, planner: Plann
     planned = expected_samples(table, recipe, min(mining.negatives, MINED) if mining else recipe.negatives)
     used = float(targets(planned, options.ratio, options.counts).sum())
     other = planned.sum() * ROW.itemsize + (DETECTION_BYTES * len(table) if mining else 0)
-    check_disk(out, work, options, INPUT_SIZE[planner.net], used, other, "about ")
+    check_disk(out, work, options, planner.size, used, other, "about ")
 
 
 def check_disk(

@@ -25,7 +25,7 @@ from gluon_mtcnn.core.detection_files import read_detections, write_detections
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, replacing, sha256, write_json
 from gluon_mtcnn.core.image import read
-from gluon_mtcnn.core.types import NEGATIVE, NETS, PART, POSITIVE, Annotation, Crops
+from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, NETS, PART, POSITIVE, Annotation, Crops
 from gluon_mtcnn.prepare_data.gen_landmark_data import landmark_samples
 from gluon_mtcnn.prepare_data.photo_table import ONE_FACE, PhotoTable
 from gluon_mtcnn.prepare_data.plan import Samples
@@ -124,18 +124,28 @@ class HardExamplePlanner:
     mining : Mining
     folder : str
         Detections, set by `gather`.
+    cell : int
+        Side of a P-Net's samples, pixels; 0: what the model's P-Net looks at.
     """
 
     net: str
     recipe: Recipe
     mining: Mining
     folder: str = ""
+    cell: int = 0
 
     inline = False  # MXNet's results depend on its threads: always workers of one thread each
 
+    @property
+    def size(self) -> int:
+        """Return the side of the samples, pixels."""
+        usual = INPUT_SIZE[self.net]
+        return self.cell or (self._nets()["pnet"].get("cell", usual) if self.net == "pnet" else usual)
+
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on, for the manifest and for telling runs apart."""
-        return {"recipe": asdict(self.recipe), "mining": self.mining.describe(), "nets": self._nets()}
+        cell = {"cell": self.size} if self.size != INPUT_SIZE[self.net] else {}
+        return {"recipe": asdict(self.recipe), "mining": self.mining.describe(), "nets": self._nets(), **cell}
 
     def _nets(self) -> dict[str, Any]:
         """Return what model.json says of the nets that are run, and how the cascade joins them."""

@@ -1,4 +1,4 @@
-"""The 12-net's samples: random squares, squares around faces, and landmark squares; needs no pixels."""
+"""The P-Net's samples: random squares, squares around faces, and landmark squares; needs no pixels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE, Annotation, Crops
+from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, PART, POSITIVE, Annotation, Crops
 from gluon_mtcnn.prepare_data.gen_landmark_data import landmark_samples
 from gluon_mtcnn.prepare_data.photo_table import ONE_FACE
 from gluon_mtcnn.prepare_data.plan import Samples
@@ -32,15 +32,27 @@ class PNetPlanner:
     """Plans the samples of one photo after another; small, so that workers can be sent one.
 
     Squares lie wholly in the photo, as the P-Net's windows do.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    size : int
+        Side of the samples in pixels: the net's cell.
     """
 
     recipe: Recipe
+    size: int = INPUT_SIZE["pnet"]
 
     net = "pnet"
 
+    @classmethod
+    def for_cell(cls, recipe: Recipe, cell: int) -> PNetPlanner:
+        """Return the planner for a net that looks at cells of this side."""
+        return cls(recipe.for_cell(cell), cell)
+
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on, for the manifest and for telling runs apart."""
-        return {"recipe": asdict(self.recipe)}
+        return {"recipe": asdict(self.recipe), **({"cell": self.size} if self.size != INPUT_SIZE["pnet"] else {})}
 
     def plan(
         self, photo: int, source: int, annotation: Annotation, width: int, height: int, rng: np.random.Generator
@@ -68,7 +80,7 @@ def sample_boxes(rng: np.random.Generator, faces: Faces, width: int, height: int
     proposals = (
         around_faces(rng, faces, width, height, recipe),
         near_faces(rng, faces, width, height, recipe),
-        random_squares(rng, recipe.negatives * 3 // 2, width, height, recipe.small_negatives),
+        random_squares(rng, recipe.negatives * 3 // 2, width, height, recipe.small_negatives, recipe.smallest),
     )
     kind = np.repeat(np.arange(3), [len(squares) for squares in proposals])
     squares = np.concatenate(proposals)

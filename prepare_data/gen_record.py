@@ -18,7 +18,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, write_json
 from gluon_mtcnn.core.record import preallocate, rec_path, record_bytes
-from gluon_mtcnn.core.types import INPUT_SIZE, Annotation
+from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.balance import (
     CLASS_NAMES,
     CLASSES,
@@ -96,7 +96,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
     InputError
         No photo can be used, no positive sample comes of them, or the disk has no room.
     """
-    out, size = Path(out), INPUT_SIZE[planner.net]
+    out, size = Path(out), planner.size
     if options.cluster:
         out = out.absolute()  # the workers' current folder is another
     if options.imdb:
@@ -114,7 +114,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
                 choice = _choose(work, validates, options)
                 _check_choice(choice, planner, options)
                 check_disk(out, work, options, size, choice.totals.sum())
-                unreadable = _cut(work, planner.net, workers, choice, validates, options)
+                unreadable = _cut(work, size, workers, choice, validates, options)
                 if not unreadable:
                     break
                 _leave_out(work, unreadable, options.strict)
@@ -125,7 +125,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
         metadata.update(photos=len(table), sources=[source.description for source in sources])
         if hasattr(planner, "finish"):
             planner.finish(work, out)
-        result = _finish(work, out, choice, names, metadata, options)
+        result = _finish(work, out, size, choice, names, metadata, options)
     return {**result, "photos": len(table)}
 
 
@@ -225,10 +225,9 @@ def _check_choice(choice: Choice, planner: Planner, options: Options) -> None:
 
 
 def _cut(
-    work: Path, net: str, workers: UnitRunner, choice: Choice, validates: np.ndarray, options: Options
+    work: Path, size: int, workers: UnitRunner, choice: Choice, validates: np.ndarray, options: Options
 ) -> dict[int, str]:
     """Fill the packs; return the photos that turned out not to decode."""
-    size = INPUT_SIZE[net]
     packs = {rec_path(work, name): int(total) for name, total in zip(SET_NAMES, choice.totals)}
     if not all(path.exists() and path.stat().st_size == n * record_bytes(size) for path, n in packs.items()):
         shutil.rmtree(work / CUT, ignore_errors=True)
@@ -237,7 +236,7 @@ def _cut(
     (work / CUT).mkdir(exist_ok=True)
     todo = [unit for unit in range(len(choice.firsts)) if not done_path(work, unit).exists()]
     tasks = (
-        (work, unit, net, validates[unit * UNIT : (unit + 1) * UNIT], choice.limits, choice.firsts[unit])
+        (work, unit, size, validates[unit * UNIT : (unit + 1) * UNIT], choice.limits, choice.firsts[unit])
         for unit in todo
     )
     results = show_progress(workers.run(cut_unit, tasks), "cut", len(validates), len(todo), UNIT, options.quiet)
@@ -261,7 +260,13 @@ def _leave_out(work: Path, unreadable: dict[int, str], strict: bool) -> None:
 
 
 def _finish(
-    work: Path, out: Path, choice: Choice, skipped: list[list[str]], metadata: dict[str, Any], options: Options
+    work: Path,
+    out: Path,
+    size: int,
+    choice: Choice,
+    skipped: list[list[str]],
+    metadata: dict[str, Any],
+    options: Options,
 ) -> dict[str, Any]:
     """Put finished packs in place of older ones; return what was made."""
     planned, used = (
@@ -271,5 +276,5 @@ def _finish(
     sets = {
         name: (used[name], {**metadata, "planned": planned[name], "skipped": skipped}) for name in options.set_names
     }
-    finish_packs(work, out, INPUT_SIZE[metadata["net"]], sets, options.payload, options.quiet)
+    finish_packs(work, out, size, sets, options.payload, options.quiet)
     return {"sets": used, "planned": planned, "skipped": skipped}

@@ -24,7 +24,7 @@ from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json, replacing, write_json
 from gluon_mtcnn.core.record import encode_records, rec_path, write_at
-from gluon_mtcnn.core.types import INPUT_SIZE, NETS, Annotation
+from gluon_mtcnn.core.types import NETS, Annotation
 from gluon_mtcnn.prepare_data.balance import CLASSES, SET_NAMES, class_of
 from gluon_mtcnn.prepare_data.image_header import image_size
 from gluon_mtcnn.prepare_data.photo_table import PhotoTable, map_file
@@ -42,6 +42,10 @@ class Planner(Protocol):
     @property
     def net(self) -> str:
         """Return the net that the samples are for."""
+
+    @property
+    def size(self) -> int:
+        """Return the side of the samples, pixels."""
 
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on."""
@@ -145,11 +149,15 @@ def read_plan(work: Path, unit: int, validates: np.ndarray) -> tuple[np.ndarray,
     return rows, validates[rows["photo"] - unit * UNIT] * len(CLASSES) + class_of(rows["row"][:, 0])
 
 
-def cut_unit(work: Path, unit: int, net: str, validates: np.ndarray, limits: np.ndarray, firsts: np.ndarray) -> Skipped:
+def cut_unit(
+    work: Path, unit: int, size: int, validates: np.ndarray, limits: np.ndarray, firsts: np.ndarray
+) -> Skipped:
     """Cut a unit's chosen samples out of their photos, into their places in the packs; return what did not decode.
 
     Parameters
     ----------
+    size : int
+        Side of the samples, pixels.
     validates : (photos of the unit,) bool
         Which set each photo belongs to.
     limits : (8,) int64
@@ -167,7 +175,7 @@ def cut_unit(work: Path, unit: int, net: str, validates: np.ndarray, limits: np.
         except InputError as error:
             skipped.append((photo, str(error)))
             continue
-        packs[int(validates[photo - unit * UNIT])].add(cut(pixels, photo_rows, INPUT_SIZE[net]), photo_rows["row"])
+        packs[int(validates[photo - unit * UNIT])].add(cut(pixels, photo_rows, size), photo_rows["row"])
     for pack in packs:
         pack.flush()
     if not skipped:

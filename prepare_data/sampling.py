@@ -50,6 +50,8 @@ class Recipe:
         Faces below give no landmark samples.
     rotation : float
         Landmark samples are turned by up to this, degrees, half of them.
+    smallest : int
+        Side of the smallest negative, pixels.
     """
 
     min_face: int = 20
@@ -64,11 +66,19 @@ class Recipe:
     landmarks: int = 30
     landmark_min_face: int = 40
     rotation: float = 15.0
+    smallest: int = SMALLEST_SQUARE
 
     def with_options(self, **options: Any) -> Recipe:
         """Return the recipe with those options that are not None."""
         names = {field.name for field in fields(self)}
         return replace(self, **{k: v for k, v in options.items() if v is not None and k in names})
+
+    def for_cell(self, cell: int) -> Recipe:
+        """Return the recipe for a P-Net with cells of this side, which sees nothing smaller unless faces are.
+
+        Negatives begin where faces do: were all crops that had to be enlarged faces, blur would tell them apart.
+        """
+        return replace(self, smallest=max(self.smallest, min(cell, self.min_face)))
 
 
 DEFAULT = Recipe()
@@ -182,19 +192,23 @@ def size_class(boxes: np.ndarray, steps: tuple[int, ...]) -> np.ndarray:
     return np.searchsorted(np.array(steps), np.maximum(*sides(boxes)), side="right")
 
 
-def random_sides(rng: np.random.Generator, count: int, width: int, height: int, small: bool) -> np.ndarray:
+def random_sides(
+    rng: np.random.Generator, count: int, width: int, height: int, small: bool, smallest: int = SMALLEST_SQUARE
+) -> np.ndarray:
     """Return sides (count,) int of negatives; none if not even the smallest fits."""
     shorter = min(width, height)
-    if shorter < SMALLEST_SQUARE:
+    if shorter < smallest:
         return np.zeros(0, np.int64)
     if small:
-        return np.exp(rng.uniform(np.log(SMALLEST_SQUARE), np.log(shorter + 1), count)).astype(np.int64)
-    return rng.integers(SMALLEST_SQUARE, max(shorter // 2, SMALLEST_SQUARE + 1), count)
+        return np.exp(rng.uniform(np.log(smallest), np.log(shorter + 1), count)).astype(np.int64)
+    return rng.integers(smallest, max(shorter // 2, smallest + 1), count)
 
 
-def random_squares(rng: np.random.Generator, count: int, width: int, height: int, small: bool) -> np.ndarray:
+def random_squares(
+    rng: np.random.Generator, count: int, width: int, height: int, small: bool, smallest: int = SMALLEST_SQUARE
+) -> np.ndarray:
     """Return squares (count, 4) int32 anywhere in the photo; none if not even the smallest fits."""
-    side = random_sides(rng, count, width, height, small)
+    side = random_sides(rng, count, width, height, small, smallest)
     corners = rng.random((len(side), 2)) * (np.array([[width, height]]) - side[:, None] + 1)
     return squares_at(np.floor(corners), side)
 
@@ -207,7 +221,8 @@ def random_negatives(
     for _ in range(ROUNDS):
         if count <= 0:
             break
-        squares = random_squares(rng, count + count // 2 + 8, width, height, recipe.small_negatives)
+        wanted = count + count // 2 + 8
+        squares = random_squares(rng, wanted, width, height, recipe.small_negatives, recipe.smallest)
         squares = squares[label_squares(squares, faces)[0] == NEGATIVE][:count]
         found.append(squares)
         count -= len(squares)
@@ -226,9 +241,9 @@ def near_faces(
     size = extents(tried)
     if recipe.small_negatives:
         side = (size.max(axis=1) * np.exp(rng.uniform(np.log(0.3), np.log(1.5), len(tried)))).astype(np.int64)
-        side = np.maximum(side, SMALLEST_SQUARE)
+        side = np.maximum(side, recipe.smallest)
     else:
-        side = random_sides(rng, len(tried), width, height, small=False)
+        side = random_sides(rng, len(tried), width, height, False, recipe.smallest)
         tried, size = tried[: len(side)], size[: len(side)]
     low = np.repeat(-side[:, None].astype(np.float64), 2, axis=1)
     if not padded:

@@ -21,11 +21,12 @@ from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.imdb import read_samples
 from gluon_mtcnn.core.record import PackWriter
-from gluon_mtcnn.core.types import INPUT_SIZE
+from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
 from gluon_mtcnn.tools.options import existing_dir
 
 log = logging.getLogger(__name__)
 CHUNK = 4096
+SIZES = sorted({*INPUT_SIZE.values(), *CELL_STRIDE})
 LISTED = 20  # unreadable crops named in the log
 
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--imdb", required=True, metavar="ROOT", help="the original's --root_path: holds cache/")
     parser.add_argument("--image-set", required=True, metavar="SET", help="train_12, train_24, train_48, ...")
     parser.add_argument("--dataset-path", metavar="DIR", help="holds images/ and imglists/ (default: ROOT/mtcnn)")
-    parser.add_argument("--size", type=int, choices=sorted(INPUT_SIZE.values()), help="side (default: SET's number)")
+    parser.add_argument("--size", type=int, choices=SIZES, help="side (default: SET's number)")
     parser.add_argument("--payload", choices=["bmp", "jpg", "png"], default="bmp", help="of the records (bmp: fastest)")
     parser.add_argument("--strict", action="store_true", help="stop at the first crop that cannot be read")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the pack")
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _size_of(image_set: str) -> int:
     """Return the side that an image set's name tells: train_24 -> 24."""
-    match = re.search(r"_(12|24|48)$", image_set)
+    match = re.search(rf"_({'|'.join(map(str, SIZES))})$", image_set)
     if not match:
         raise InputError(f"--image-set {image_set}: expected a name that ends in _12, _24 or _48, or give --size")
     return int(match[1])

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.manifest import PAYLOADS
-from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, NETS
 from gluon_mtcnn.tools.options import (
     existing_dir,
     existing_file,
@@ -94,6 +94,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choice = parser.add_argument_group("samples")
     choice.add_argument(
         "--val-fraction", type=fraction, default=0.0, metavar="F", help="share of photos for val.rec (0)"
+    )
+    choice.add_argument(
+        "--cell",
+        type=int,
+        choices=CELL_STRIDE,
+        help="pnet: side of the samples, and so of what the net looks at (12; 20: cheaper proposals)",
     )
     choice.add_argument("--recipe", choices=("default", "seanlinx"), default="default", help="constants of sampling")
     choice.add_argument("--min-face-px", type=positive_int, metavar="N", help="smallest face used (20; seanlinx: 40)")
@@ -178,7 +184,10 @@ def _planner(args: argparse.Namespace) -> Planner:
         given = [name for name in mining if getattr(args, name) not in (None, False)]
         if given:
             raise InputError(f"prepare pnet: --{given[0].replace('_', '-')} needs --model, whose P-Net is run")
-        return PNetPlanner(recipe.with_options(negatives=args.negatives_per_photo))
+        recipe = recipe.with_options(negatives=args.negatives_per_photo)
+        return PNetPlanner.for_cell(recipe, args.cell or INPUT_SIZE["pnet"])
+    if args.cell is not None and args.net != "pnet":
+        raise InputError(f"prepare {args.net}: expected no --cell: only P-Nets look at cells")
     from gluon_mtcnn.prepare_data.gen_hard_example import MINING, HardExamplePlanner
 
     options = {"thresholds": args.thresholds, "min_face": args.min_face, "negatives": args.negatives_per_photo}
@@ -188,7 +197,8 @@ def _planner(args: argparse.Namespace) -> Planner:
     if args.mine_rescaled:
         chosen.update(rescale=args.mine_rescaled, seed=args.seed)
     mining = replace(MINING[args.recipe][args.net], model=_model_folder(args), **chosen)
-    return HardExamplePlanner(args.net, recipe, mining)
+    planner = HardExamplePlanner(args.net, recipe, mining, cell=args.cell or 0)
+    return replace(planner, recipe=recipe.for_cell(planner.size)) if args.net == "pnet" else planner
 
 
 def _per_face(most: Optional[tuple[int, ...]]) -> dict[str, Any]:

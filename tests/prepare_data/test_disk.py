@@ -68,7 +68,7 @@ def test_another_disk_for_the_crops(tmp_path, monkeypatch):
 
 def test_mining_is_refused_before_it_begins(tmp_path, monkeypatch):
     table = table_of(tmp_path)
-    planner = SimpleNamespace(net="rnet", recipe=RECIPE, mining=SimpleNamespace(negatives=1 << 40))
+    planner = SimpleNamespace(net="rnet", size=24, recipe=RECIPE, mining=SimpleNamespace(negatives=1 << 40))
     planned = np.array([11, 3 * disk.MINED + 6, 22, 60])
     used = 11 + 33 + 11 + 22
     need = planned.sum() * ROW.itemsize + DETECTION_BYTES * 5 + used * (1876 + 20)
