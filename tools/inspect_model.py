@@ -23,7 +23,8 @@ def describe_model(folder: Path) -> dict[str, Any]:
     nets = {}
     for kind, net in model.nets.items():
         arrays = {name: value.data().asnumpy() for name, value in net._collect_params_with_prefix().items()}
-        spec = {name: value for name, value in asdict(net.spec).items() if name != "kind"}
+        hidden = ("kind",) if kind == "pnet" else ("kind", "cell")
+        spec = {name: value for name, value in asdict(net.spec).items() if name not in hidden}
         nets[kind] = {
             **spec,
             "sha256": config["nets"][kind]["sha256"],

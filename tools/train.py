@@ -20,7 +20,7 @@ from typing import Any, Optional
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json
 from gluon_mtcnn.core.train_config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
-from gluon_mtcnn.core.types import NETS
+from gluon_mtcnn.core.types import CELL_STRIDE, NETS
 from gluon_mtcnn.tools.options import existing_dir, non_negative_int, positive_int
 
 logger = logging.getLogger(__name__)
@@ -74,6 +74,9 @@ def _add_model_options(group: Any) -> None:
         dest="landmarks",
         action="store_false",
         help="without it (default: with it when the pack has landmark samples)",
+    )
+    group.add_argument(
+        "--cell", type=int, choices=CELL_STRIDE, help="pnet: side of what it looks at (default: of the pack's images)"
     )
     group.add_argument("--pretrained", metavar="MODEL_DIR", help="start from this model's weights")
     group.add_argument("--freeze", metavar="PATTERN", help="parameters to keep, as stage1.* or *.alpha,stage2.conv.*")

@@ -17,6 +17,7 @@ from gluon_mtcnn.core.checkpoint import CONFIG_NAME
 from gluon_mtcnn.core.cluster import Cluster, in_job
 from gluon_mtcnn.core.dataset import BatchLoader
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.export import check_seanlinx
 from gluon_mtcnn.core.files import PathLike, read_json, sha256, write_json
 from gluon_mtcnn.core.initial import fresh_net, pretrained_net
 from gluon_mtcnn.core.joined_pack import open_packs
@@ -35,7 +36,7 @@ from gluon_mtcnn.core.train_state import (
     unpack_state,
 )
 from gluon_mtcnn.core.trainer import Trainer
-from gluon_mtcnn.core.types import INPUT_SIZE, LANDMARK, NEGATIVE, PART, POSITIVE
+from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, LANDMARK, NEGATIVE, PART, POSITIVE
 from gluon_mtcnn.tools.train import run_record_path
 from gluon_mtcnn.tools.train_files import RunFiles
 
@@ -57,7 +58,7 @@ def train(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
-    pack = _open_pack(args.data, "train", args.net)
+    pack = _open_pack(args.data, "train", args.net, _sizes(args))
     config, net, contexts = _setup(args, pack, job)
     logger.info("%s: %s; classes: %s", args.net, _describe(config), pack.class_counts())
     if job:
@@ -68,7 +69,7 @@ def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
         _follow(job, trainer)
         trainer.train()
         return 0
-    validation, files = _validation_pack(args), RunFiles(args, net, config)
+    validation, files = _validation_pack(args, pack.size), RunFiles(args, net, config)
     trainer = Trainer(
         learner,
         make_loader(pack, config, True, (0, config.workers)),
@@ -90,7 +91,7 @@ def sanity(args: argparse.Namespace) -> int:
     """Print as JSON how well 20 samples were learnt by heart; 1 when not well enough."""
     if in_job():
         raise InputError("train --sanity: it is for one process, run it without launch")
-    pack = _open_pack(args.data, "train", args.net)
+    pack = _open_pack(args.data, "train", args.net, _sizes(args))
     config, net, contexts = _setup(args, pack)
     result = overfit(net, pack, config, contexts)
     print(json.dumps({name: None if value != value else value for name, value in result.items()}))
@@ -139,21 +140,30 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
     return replace(config, loss=loss)
 
 
-def _open_pack(folders: Sequence[PathLike], set_name: str, net: str) -> Pack:
+def _sizes(args: argparse.Namespace) -> tuple[int, ...]:
+    """Return the sides of images that the net may learn from: a P-Net's cell follows from its pack."""
+    if args.net != "pnet":
+        if args.cell is not None:
+            raise InputError(f"train {args.net}: expected no --cell: only P-Nets look at cells")
+        return (INPUT_SIZE[args.net],)
+    return tuple(CELL_STRIDE) if args.cell is None else (args.cell,)
+
+
+def _open_pack(folders: Sequence[PathLike], set_name: str, net: str, sizes: tuple[int, ...]) -> Pack:
     pack = open_packs(folders, set_name)
     if len(pack) == 0:
         raise InputError(f"{pack.path}: expected samples, got an empty pack")
-    if pack.size != INPUT_SIZE[net]:
-        raise InputError(f"{pack.path}: {net} needs images of {INPUT_SIZE[net]} px, got {pack.size} px")
+    if pack.size not in sizes:
+        raise InputError(f"{pack.path}: {net} needs images of {' or '.join(map(str, sizes))} px, got {pack.size} px")
     return pack
 
 
-def _validation_pack(args: argparse.Namespace) -> Optional[Pack]:
+def _validation_pack(args: argparse.Namespace, size: int) -> Optional[Pack]:
     if args.val_data:
-        return _open_pack([args.val_data], "train", args.net)
+        return _open_pack([args.val_data], "train", args.net, (size,))
     folders = [folder for folder in args.data if rec_path(folder, "val").is_file()]
     if folders:
-        return _open_pack(folders, "val", args.net)
+        return _open_pack(folders, "val", args.net, (size,))
     where = ", ".join(args.data)
     logger.warning("%s has no val.rec and there is no --val-data: the last epoch will count as the best", where)
     return None
@@ -171,8 +181,14 @@ def _setup(args: argparse.Namespace, pack: Pack, job: Optional[Cluster] = None) 
     landmarks = _has_landmarks(args.landmarks, pack)
     if args.pretrained:
         net = pretrained_net(args.pretrained, args.net, landmarks, args.seed)
+        if net.spec.size != pack.size:
+            sizes = f"{net.spec.size} px, but {pack.path} has images of {pack.size} px"
+            raise InputError(f"{args.pretrained}: its {args.net} looks at {sizes}")
     else:
-        net = fresh_net(args.net, landmarks, args.recipe, args.seed)
+        cell = pack.size if args.net == "pnet" else INPUT_SIZE["pnet"]
+        net = fresh_net(args.net, landmarks, args.recipe, args.seed, cell)
+    if args.seanlinx_checkpoints:
+        check_seanlinx(net, args.seanlinx_checkpoints)
     seed_everything(args.seed)
     return make_config(args, landmarks, len(contexts), job), net, contexts
 
