@@ -215,7 +215,7 @@ def test_cells_by_hand(cascade):
 
 
 @pytest.mark.parametrize("compat", [None, "seanlinx"])
-@pytest.mark.parametrize("shape", [(70, 90), (131, 203), (61, 1710), (333, 47), (22, 21), (20, 300), (0, 50)])
+@pytest.mark.parametrize("shape", [(71, 90), (61, 203), (22, 21), (20, 300), (0, 50)])
 def test_all_engines_find_the_same(cascade, shape, compat):
     photo = pixels(*shape, seed=5)
     found = [Detector(cascade, engine, compat=compat).stages(photo) for engine in ENGINES]
