@@ -82,6 +82,17 @@ def test_the_next_net_learns_from_its_proposals(made):
     assert Pack(root / "24").class_counts()["positive"] > 0
 
 
+def test_it_learns_from_its_own_false_alarms(made):
+    root, photos, _ = made
+    mining = ("--model", root / "model", "--thresholds", ".05,.1,.1", "--num-workers", 1)
+    assert run("prepare", "pnet", *photos, *mining, "--out", root / "20-mined") == 0
+    assert Pack(root / "20-mined").size == 20
+    metadata = read_manifest(root / "20-mined")["sets"]["train"]["metadata"]
+    assert (metadata["cell"], metadata["recipe"]["smallest"]) == (20, 20)
+    assert run("prepare", "pnet", *photos, *mining, "--cell", 12, "--limit", 4, "--out", root / "12-mined") == 0
+    assert Pack(root / "12-mined").size == 12
+
+
 def test_fine_tuning_and_the_same_cell_asked_for(made, tmp_path):
     options = ("--data", made[0] / "20", "--cell", 20, "--pretrained", made[0] / "model", "--no-landmarks")
     assert run("train", "pnet", *options, "--out", tmp_path, "--epochs", 1) == 0
