@@ -93,7 +93,7 @@ class Trainer:
     history : list of dict
         A row for each finished epoch, None where a figure does not exist.
     best : float or None
-        Lowest validation loss so far.
+        Lowest `criterion` so far.
     seconds : float
         Spent in training steps, loading included, validation not; with the part before a resume.
     samples, wall_seconds, cpu_seconds : int, float, float
@@ -192,8 +192,8 @@ class Trainer:
         return {"train_loss": loss, **{f"train_{name}": value for name, value in figures.items()}}
 
     def _improved(self, row: dict[str, Any]) -> bool:
-        """Whether this is the best epoch so far: of lowest validation loss, or the last one without validation."""
-        loss = row.get("val_loss")
+        """Whether this is the best epoch so far: of lowest `criterion`, or the last one without validation."""
+        loss = criterion(row)
         if loss is None:
             return True
         if not math.isfinite(loss):
@@ -214,6 +214,9 @@ class Trainer:
                 mx.nd.waitall()  # bounds what is queued
         figures = dict(zip(*metrics.get()))
         figures["mean_accuracy"] = (figures["accuracy_positive"] + figures["accuracy_negative"]) / 2
+        calibrated = figures.pop("calibrated_log_loss")
+        surplus = 0.0 if math.isnan(calibrated) else figures["log_loss"] - calibrated
+        figures["calibrated_loss"] = figures["loss"] - self.learner.config.loss.weights[0] * surplus
         return figures
 
     def save(self) -> None:
@@ -236,13 +239,21 @@ class Trainer:
         self.best, self.seconds = state.best, state.seconds
 
 
+def criterion(row: dict[str, Any]) -> Optional[float]:
+    """Return the figure of an epoch by which the best one is kept, the lower the better; None without validation.
+
+    Rows of older versions have the validation loss as it is.
+    """
+    return row.get("val_calibrated_loss", row.get("val_loss"))
+
+
 def _number(value: float) -> Optional[float]:
     """Return a figure as JSON can hold it: None for nan."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _describe(row: dict[str, Any]) -> str:
-    validated = ("loss", "mean_accuracy", "recall_at_precision", "box_error", "landmark_error")
+    validated = ("loss", "calibrated_loss", "mean_accuracy", "recall_at_precision", "box_error", "landmark_error")
     names = ["train_loss", *(f"val_{name}" for name in validated)]
     figures = [f"{name} {row[name]:.4f}" for name in names if not math.isnan(row.get(name, math.nan))]
     return ", ".join([*figures, f"{row['samples_per_second']:.0f} samples/s"])

@@ -19,7 +19,7 @@ from gluon_mtcnn.core.network import Net
 from gluon_mtcnn.core.record import Pack
 from gluon_mtcnn.core.runtime import threads
 from gluon_mtcnn.core.train_config import TrainConfig
-from gluon_mtcnn.core.trainer import Trainer
+from gluon_mtcnn.core.trainer import Trainer, criterion
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +62,8 @@ class RunFiles:
         """Write summary.json: this run's figures on the top level, the last run of every net below ``nets``."""
         self._events.close()
         net, rows = self._config.net, trainer.history
-        best = min(rows, key=lambda row: row.get("val_loss", -row["epoch"]))
+        judged = [row for row in rows if criterion(row) is not None]
+        best = min(judged, key=lambda row: criterion(row) or 0.0) if judged else rows[-1]
         dead = dead_kernels(self._net)
         if dead:
             logger.warning("%s: dead kernels (all weights below 1e-5): %s", net, dead)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core import metric
+from gluon_mtcnn.core.metric import CalibratedLogLoss, calibrated_log_loss
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.train_config import LossConfig
 
@@ -150,7 +151,39 @@ def test_validation_metrics_names():
         "accuracy_negative",
         "recall_at_precision",
         "log_loss",
+        "calibrated_log_loss",
         "box_error",
         "landmark_error",
     ]
     assert np.isfinite(list(figures.values())).all()
+
+
+def test_the_calibrated_loss_by_hand():
+    """Without a difference between rows it is the entropy of a quarter; rows that do not count change nothing."""
+    labels, logits = np.array([1, 0, 0, 0, -1, -2]), np.array([7, 7, 7, 7, 99, -99.0])
+    entropy = -(0.25 * np.log(0.25) + 0.75 * np.log(0.75))
+    assert calibrated_log_loss(labels, logits) == pytest.approx(entropy, abs=1e-6)
+    assert np.isnan(calibrated_log_loss(np.array([1, -1]), np.zeros(2)))
+    assert calibrated_log_loss(np.array([1, 0]), np.array([np.inf, 0])) == np.inf
+
+
+def test_the_calibrated_loss_sees_order_and_not_level():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=4000)
+    labels = (rng.random(4000) < 1 / (1 + np.exp(-logits))).astype(float)
+    right = np.logaddexp(0, (1 - 2 * labels) * logits).mean()
+    assert calibrated_log_loss(labels, logits) == pytest.approx(right, abs=1e-3)
+    assert calibrated_log_loss(labels, 5 * logits + 3) == pytest.approx(calibrated_log_loss(labels, logits), abs=1e-5)
+    worse = logits + rng.normal(size=4000)
+    assert calibrated_log_loss(labels, worse) > right + 0.02
+
+
+def test_calibrated_log_loss_gathers_batches():
+    gathered = CalibratedLogLoss()
+    assert np.isnan(gathered.get()[1])
+    logits = mx.nd.array([[0.0, 1.0], [0.5, 0.0], [2.0, 0.0], [0.0, 0.1]])
+    label = mx.nd.array([1, 0, 0, 1])
+    for part in (slice(0, 2), slice(2, 4)):
+        gathered.update([label[part.start : part.stop]], [logits[part.start : part.stop]])
+    expected = calibrated_log_loss(label.asnumpy(), (logits[:, 1] - logits[:, 0]).asnumpy())
+    assert gathered.get() == ("calibrated_log_loss", pytest.approx(expected))

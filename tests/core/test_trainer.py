@@ -190,7 +190,7 @@ def test_training_learns_and_reports(packs):
     assert history[-1]["train_loss"] < history[0]["train_loss"]
     assert history[-1]["lr"] == pytest.approx(0, abs=1e-12)
     assert rows_seen[0]
-    assert trainer.best == min(row["val_loss"] for row in history)
+    assert trainer.best == min(row["val_calibrated_loss"] for row in history)
     assert trainer.samples == 6 * 500
     assert (trainer.epoch, trainer.batch) == (6, 0)
 

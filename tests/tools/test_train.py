@@ -71,7 +71,8 @@ def test_three_nets_share_one_folder(packs, tmp_path):
     summary = read_json(tmp_path / "summary.json")
     assert summary["net"] == "onet"
     assert list(summary["nets"]) == list(SIZES)
-    assert summary["nets"]["pnet"]["val_loss"] == pytest.approx(min(float(r["val_loss"]) for r in rows[:2]))
+    lowest = min(float(row["val_calibrated_loss"]) for row in rows[:2])
+    assert summary["nets"]["pnet"]["val_calibrated_loss"] == pytest.approx(lowest)
     for name in ("val_mean_accuracy", "val_recall_at_precision", "val_box_error", "samples_per_second", "seconds"):
         assert summary[name] >= 0
     assert summary["threads"] >= 1
