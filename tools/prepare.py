@@ -180,8 +180,8 @@ def _planner(args: argparse.Namespace) -> Planner:
     if args.net == "pnet" and not args.model:
         from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 
-        mining = ("thresholds", "min_face", "mine_rescaled", "own_scores")
-        given = [name for name in mining if getattr(args, name) not in (None, False)]
+        of_cascade = ("thresholds", "min_face", "mine_rescaled", "own_scores")
+        given = [name for name in of_cascade if getattr(args, name) not in (None, False)]
         if given:
             raise InputError(f"prepare pnet: --{given[0].replace('_', '-')} needs --model, whose P-Net is run")
         recipe = recipe.with_options(negatives=args.negatives_per_photo)
