@@ -22,13 +22,10 @@ import cv2
 import numpy as np
 
 from gluon_mtcnn.core import boxes as box_ops
-from gluon_mtcnn.core.image import normalise
 from gluon_mtcnn.core.nms import nms
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.official_nets import CELL, STRIDE, OfficialNets
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
-STRIDE, CELL = 2, 12
-BATCH = 256
 # What a stage leaves: boxes with scores (n, 5) as they went in, the same calibrated (m, 5), points (m, 5, 2) or None.
 Left = tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]
 
@@ -84,19 +81,9 @@ class OfficialCascade:
     def __init__(
         self, nets: dict[str, Any], min_face: float, scale_factor: float, thresholds: tuple, device: Any = None
     ) -> None:
-        self._nets, self._device = nets, device or mx.cpu()
+        self.nets = OfficialNets(nets, device)
         self._min_face, self._factor = min_face, scale_factor
         self._thresholds = dict(zip(NETS, map(np.float32, thresholds)))
-
-    def _run(self, kind: str, images: np.ndarray) -> list[np.ndarray]:
-        """Return (face probability, offsets[, landmarks]) of float images (n, h, w, 3)."""
-        parts = []
-        for start in range(0, len(images), BATCH):
-            batch = mx.nd.array(normalise(images[start : start + BATCH]), ctx=self._device)
-            logits, *others = self._nets[kind](batch)
-            face = mx.nd.softmax(logits, axis=1)[:, 1]
-            parts.append([face.asnumpy(), *(other.asnumpy() for other in others)])
-        return [np.concatenate(part) for part in zip(*parts)]
 
     def propose(self, image: np.ndarray) -> Left:
         """Run P-Net over the pyramid of an image (h, w, 3)."""
@@ -115,24 +102,24 @@ class OfficialCascade:
     def _level(self, image: np.ndarray, scale: float) -> np.ndarray:
         """Return the cells of one level that may be faces: rows x1 y1 x2 y2 (from 1), score, four offsets."""
         height, width = (int(np.ceil(side * scale)) for side in image.shape[:2])
-        probability, offsets = self._run("pnet", resample(image, height, width)[None])[:2]
-        passed = probability[0] >= self._thresholds["pnet"]
+        probability, offsets = self.nets.level(resample(image, height, width))
+        passed = probability >= self._thresholds["pnet"]
         columns, rows = np.nonzero(passed.T)  # column by column, as MATLAB
-        scores = probability[0, rows, columns].astype(np.float64)
+        scores = probability[rows, columns].astype(np.float64)
         corner = np.stack([columns, rows], axis=1) * float(STRIDE)
         boxes = np.trunc(np.concatenate([corner + 1, corner + CELL], axis=1) / scale)
         keep = nms(boxes, scores, 0.5, order=_order(scores))
         rows, columns = rows[keep], columns[keep]
-        return np.concatenate([boxes[keep], scores[keep, None], offsets[0][:, rows, columns].T], axis=1)
+        return np.concatenate([boxes[keep], scores[keep, None], offsets[:, rows, columns].T], axis=1)
 
     def refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Left:
         """Run R- or O-Net on the squares around candidates (n, 4)."""
-        landmarks = self._nets[kind].spec.landmarks
+        landmarks = self.nets[kind].spec.landmarks
         boxes = squares(np.asarray(candidates, np.float64) + 1, image.shape)
         if len(boxes) == 0:
             return np.zeros((0, 5)), np.zeros((0, 5)), np.zeros((0, 5, 2)) if landmarks else None
         crops = crop(image, boxes - 1, INPUT_SIZE[kind])
-        scores, offsets, *fractions = self._run(kind, crops)
+        scores, offsets, *fractions = self.nets.batch(kind, crops)
         passed = scores > self._thresholds[kind]
         boxes, scores, moved = boxes[passed], scores[passed], box_ops.decode(boxes, offsets)[passed]
         if kind == "rnet":
@@ -147,6 +134,6 @@ class OfficialCascade:
     def _points(self, kind: str, boxes: np.ndarray, crops: np.ndarray, fractions: np.ndarray) -> np.ndarray:
         """Return the points (n, 5, 2) counted from 0: the mean of what the net sees in the crops and in a mirror."""
         if len(boxes):
-            mirrored = self._run(kind, np.ascontiguousarray(crops[:, :, ::-1]))[2]
+            mirrored = self.nets.batch(kind, np.ascontiguousarray(crops[:, :, ::-1]))[2]
             fractions = (fractions + box_ops.mirror_landmarks(mirrored)) / 2
         return box_ops.decode_landmarks(boxes, fractions) - 1
