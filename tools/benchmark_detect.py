@@ -2,8 +2,9 @@
 
 For each photo, decoded beforehand, every engine runs once, one after the other, so that what else the machine does
 falls on all alike. Times are processor times of one thread (set OMP_NUM_THREADS=1); wall times are beside them. The
-boxes of each engine are compared with those of the plain path. Then each engine runs alone in a fresh process over the
-files: images a second with one and two threads, decoding included, and peak memory above that after the import.
+boxes of each engine are compared with those of the plain path, and other detectors' faces are counted and laid over
+ours. Then each engine runs alone in a fresh process over the files: images a second with one and two threads, decoding
+included, and peak memory above that after the import.
 
 example:
   OMP_NUM_THREADS=1 gluon-mtcnn benchmark detect --images WIDER_val/images --model model/seanlinx \
@@ -18,6 +19,7 @@ import multiprocessing
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from typing import Any, Callable
 
 import cv2
@@ -78,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
             for name in detectors
         },
         "boxes_against_plain": verdicts,
-        "peers": {name: peer if isinstance(peer, str) else _figures(times[name]) for name, peer in peers.items()},
+        "peers": {n: peer if isinstance(peer, str) else peer.result(_figures(times[n])) for n, peer in peers.items()},
         "not_measured": missing,
     }
     return finish(result, args.json)
@@ -132,8 +134,8 @@ def _compare(
     paths: Sequence[str], detectors: dict[str, Any], peers: dict[str, Any], quiet: bool
 ) -> tuple[dict[str, Times], dict[str, dict[str, int]], list[int]]:
     """Run everything on every photo; return times, how the boxes compare with the plain path's, and longer sides."""
-    finders = {name: peer for name, peer in peers.items() if not isinstance(peer, str)}
-    times: dict[str, Times] = {name: {} for name in (*detectors, *finders)}
+    running = {name: peer for name, peer in peers.items() if not isinstance(peer, str)}
+    times: dict[str, Times] = {name: {} for name in (*detectors, *running)}
     others = [name for name in detectors if name != "plain"]
     verdicts = {name: {"equal": 0, "near_a_threshold": 0, "different": 0} for name in others}
     sides = []
@@ -142,14 +144,14 @@ def _compare(
     try:
         for path in paths[:WARM_UP]:
             photo = images.read(path)
-            for work in (*(detector.detect for detector in detectors.values()), *finders.values()):
+            for work in (*(detector.detect for detector in detectors.values()), *(p.look for p in running.values())):
                 work(photo)
         for path in tqdm(paths, desc="compare", unit="photo", disable=quiet):
             photo = images.read(path)
             sides.append(max(photo.shape[:2]))
             found = {name: _detect(detector, photo, times[name]) for name, detector in detectors.items()}
-            for name, find in finders.items():
-                _clocked(times[name], "total", find, photo)
+            for name, peer in running.items():
+                peer.count(peer.look(photo, partial(_clocked, times[name], "total")), found["mxnet"].boxes)
             for name in others:
                 verdicts[name][_verdict(found[name], found["plain"], detectors["plain"], photo)] += 1
     finally:
