@@ -104,28 +104,36 @@ def as_bgr(image: Any, color: str = "bgr") -> np.ndarray:
         raise InputError(f"color must be 'bgr' or 'rgb', but got {color!r}")
     if hasattr(image, "getbands"):
         image, color = _from_pil(image), "rgb"
-    image = np.asarray(image)
+    try:
+        image = np.asarray(image)
+    except ValueError:  # lists of different lengths
+        raise InputError("an image must be an array, but got rows of different lengths") from None
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
         raise InputError(f"an image must be (h, w), (h, w, 1), (h, w, 3) or (h, w, 4), but got {image.shape}")
-    if image.dtype == np.uint16:
+    if image.dtype.kind == "u" and image.dtype.itemsize == 2:  # of either byte order
         image = (image >> 8).astype(np.uint8)
     elif image.dtype == bool:
         image = image.astype(np.uint8) * 255
     elif image.dtype != np.uint8:
-        if not np.issubdtype(image.dtype, np.number) or not np.isfinite(image).all():
-            raise InputError(f"an image must hold finite numbers, but got {image.dtype}")
+        if image.dtype.kind not in "iuf":
+            raise InputError(f"an image must hold real numbers, but got {image.dtype}")
+        if not np.isfinite(image).all():
+            raise InputError("an image must hold finite numbers, but got NaN or infinity")
         image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
     image = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image[..., :3]
     return np.ascontiguousarray(image[..., ::-1] if color == "rgb" else image)
 
 
 def _from_pil(image: Any) -> np.ndarray:
-    """Return a PIL image as an array, RGB or grey; modes I hold 16 bits."""
-    if image.mode.startswith("I"):
-        return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
-    return np.asarray(image if image.mode in ("L", "F", "RGB") else image.convert("RGB"))
+    """Return a PIL image as an array, RGB or grey; modes I hold 16 bits. Its file may be decoded only now."""
+    try:
+        if image.mode.startswith("I"):
+            return np.clip(np.asarray(image), 0, 65535).astype(np.uint16)
+        return np.asarray(image if image.mode in ("L", "F", "RGB") else image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{getattr(image, 'filename', '') or 'a PIL image'}: cannot be decoded: {error}") from None
 
 
 def pyramid_scales(height: int, width: int, min_face: float, factor: float = 0.709, cell: int = 12) -> list[float]:
@@ -133,7 +141,7 @@ def pyramid_scales(height: int, width: int, min_face: float, factor: float = 0.7
 
     Ends with the last scale whose shorter side, truncated to an integer, is above the cell (the rule of Seanlinx).
     """
-    if min_face <= 0 or not 0 < factor < 1:
+    if not min_face > 0 or not 0 < factor < 1:  # NaN is neither
         raise InputError(f"min face must be > 0 and scale factor in (0, 1), but got {min_face} and {factor}")
     scales = []
     scale = cell / min_face

@@ -78,7 +78,9 @@ def test_kinds_of_arrays_give_what_their_pixels_mean(detector):
     wanted = detector.detect(photo)
     same(detector.detect(np.dstack([photo, photo[..., 0]])), wanted)
     same(detector.detect(photo.astype(np.uint16) * 256 + 99), wanted)
+    same(detector.detect(photo.astype(">u2") * 256 + 99), wanted)
     same(detector.detect(photo.astype(np.float64)), wanted)
+    same(detector.detect(photo.tolist()), wanted)
     same(detector.detect(np.asfortranarray(photo)), wanted)
     same(detector.detect(np.repeat(photo, 2, axis=1)[:, ::2]), wanted)
     same(detector.detect(photo[::-1, ::-1][::-1, ::-1]), wanted)
@@ -86,6 +88,38 @@ def test_kinds_of_arrays_give_what_their_pixels_mean(detector):
     same(detector.detect(grey[..., None]), detector.detect(grey))
     with pytest.raises(InputError, match=r"an image must be .* but got \(60, 70, 2\)"):
         detector.detect(photo[..., :2])
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.full((20, 20), np.nan), "finite numbers, but got NaN"),
+        (np.full((20, 20), np.inf, np.float32), "finite numbers, but got NaN or infinity"),
+        (np.zeros((20, 20), complex), "real numbers, but got complex128"),
+        (np.zeros((20, 20), object), "real numbers, but got object"),
+        ([[1, 2], [3]], "rows of different lengths"),
+        ("photo.jpg", r"but got \(\)"),
+        (None, r"but got \(\)"),
+        (np.zeros((1, 20, 20, 3), np.uint8), r"but got \(1, 20, 20, 3\)"),
+    ],
+)
+def test_what_is_no_image_is_refused(detector, image, message):
+    with pytest.raises(InputError, match=message):
+        detector.detect(image)
+
+
+def test_a_pil_image_whose_file_is_cut_off_does_not_end_a_stream(detector, tmp_path):
+    path = tmp_path / "cut.jpg"
+    whole = cv2.imencode(".jpg", noise(100, 100))[1].tobytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    found = list(detector.detect_many([Image.open(path), noise(30, 30)], errors="return"))
+    assert [type(result) for result in found] == [InputError, Detections]
+    assert str(found[0]).startswith(f"{path}: cannot be decoded: image file is truncated")
+
+
+def test_min_face_that_is_no_number_is_refused(model):
+    with pytest.raises(InputError, match=r"min face must be > 0 .* got nan"):
+        Detector(model, min_face=float("nan"))
 
 
 def test_pil_images_know_their_colours(detector):
