@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,9 +22,29 @@ SCRATCH_BYTES = 1 << 18  # smaller arrays are ordinary memory
 
 @contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; it takes the place of `path` only when the block succeeds."""
+    """Give a temporary name beside `path` to write to; it takes the place of `path` only when the block succeeds.
+
+    A link stays, and the file that it leads to is replaced. A device or a pipe (/dev/null, /dev/stdout) stays too: the
+    file's content is written to it.
+
+    Raises
+    ------
+    InputError
+        The folder of `path` cannot be made.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / "content"
+            yield temporary
+            with open(temporary, "rb") as content, open(path, "wb") as target:
+                shutil.copyfileobj(content, target)
+        return
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: its folder cannot be made: {error.strerror}") from None
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

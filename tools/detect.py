@@ -36,6 +36,7 @@ from gluon_mtcnn.tools.detection_outputs import (
     Output,
     Outputs,
     WiderOutput,
+    check_files,
     faces_entry,
     stages_entry,
     stdout_file,
@@ -47,6 +48,7 @@ from gluon_mtcnn.tools.picture_outputs import ChipsOutput, DrawOutput
 
 log = logging.getLogger(__name__)
 FILES = ("json", "csv", "stages", "fddb")  # options that name a file
+MOST_CHIP_SIZE = 4096  # a chip is 3 bytes a pixel, and a picture's chips are in memory together
 FOLDERS = ("draw", "chips", "wider")  # options that name a folder
 
 
@@ -104,6 +106,7 @@ def run(args: argparse.Namespace) -> int:
     quiet_opencv()
     _check_outputs(args)
     sources = find_sources(args.inputs, [folder for folder in (args.draw, args.chips) if folder])
+    check_files({f"--{name}": getattr(args, name) for name in FILES if getattr(args, name)}, sources)
     alone = len(sources) == 1  # one named input that is bad ends the command
     if sources[0].problem and (alone or args.strict):
         raise InputError(sources[0].problem)
@@ -169,6 +172,8 @@ def _check_outputs(args: argparse.Namespace) -> None:
         output_dir(path)
     if args.chip_margin is not None and not -0.5 < args.chip_margin <= 10:
         raise InputError(f"--chip-margin: expected more than -.5 and at most 10, got {args.chip_margin:g}")
+    if args.chip_size > MOST_CHIP_SIZE:
+        raise InputError(f"--chip-size: expected at most {MOST_CHIP_SIZE}, got {args.chip_size}")
 
 
 def _open_outputs(
@@ -176,6 +181,9 @@ def _open_outputs(
 ) -> list[Output]:
     """Return what the options ask for; files take their place when the stack closes without an error."""
     outputs: list[Output] = []
+    if args.draw:  # first, since it may refuse
+        files = [getattr(args, name) for name in FILES if getattr(args, name)]
+        outputs.append(stack.enter_context(DrawOutput(args.draw, sources, args.every, files)))
     if args.json:
         outputs.append(JsonOutput(stack.enter_context(replacing_text(args.json)), faces_entry))
     if args.stages:
@@ -187,8 +195,6 @@ def _open_outputs(
         outputs.append(FddbOutput(stack.enter_context(replacing_text(args.fddb)), sources))
     if args.wider:
         outputs.append(WiderOutput(args.wider, sources))
-    if args.draw:
-        outputs.append(stack.enter_context(DrawOutput(args.draw, sources, args.every)))
     if args.chips:
         outputs.append(ChipsOutput(args.chips, sources, args.chip_size, args.chip_margin))
     return outputs or [JsonOutput(stack.enter_context(stdout_file()), faces_entry)]

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,6 +242,25 @@ def check_distinct(names: Iterable[str], option: str) -> None:
     repeated = [name for name, times in Counter(map(image_name, names)).items() if times > 1]
     if repeated:
         raise InputError(f"{option}: two of the inputs would both be called {repeated[0]}")
+
+
+def check_files(files: Mapping[str, str], sources: Iterable[Source]) -> None:
+    """Refuse files, by option, of which two are one, or one is an input; a device such as /dev/null takes any number.
+
+    Raises
+    ------
+    InputError
+        Names the options, or the option and the file.
+    """
+    inputs = {os.path.realpath(source.path) for source in sources if source.kind != "camera"}
+    taken: dict[str, str] = {}
+    for option, path in files.items():
+        place = os.path.realpath(path)
+        if place in inputs:
+            raise InputError(f"{option}: {path} is an input: give another file")
+        if place in taken and (os.path.isfile(place) or not os.path.exists(place)):
+            raise InputError(f"{taken[place]} and {option}: both would write {path}")
+        taken[place] = option
 
 
 @contextmanager

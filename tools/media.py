@@ -124,6 +124,8 @@ def _name(path: str, root: str) -> str:
 
 def _expand(text: str, skipped: set[str]) -> tuple[Optional[str], list[Source]]:
     """Return the sources that one argument means, and the folder that their names start from, if any."""
+    if not text:
+        return None, [Source("", "image", "unnamed", "expected the name of a picture, a video or a folder, got none")]
     if os.path.isdir(text):
         found = sorted(_search(text, skipped), key=lambda source: source.path)
         kinds = f"({', '.join(images.IMAGE_SUFFIXES)}) or video"

@@ -127,5 +127,7 @@ def output_file(path: str) -> Path:
     """
     if Path(path).is_dir():
         raise InputError(f"{path}: expected a file to write, but it is a folder")
+    if Path(path).exists() and not Path(path).is_file():
+        return Path(path)  # /dev/null, /dev/stdout, a pipe: nothing is made in its folder
     output_dir(str(Path(path).parent))
     return Path(path)

@@ -30,12 +30,16 @@ class DrawOutput(Output):
     Raises
     ------
     InputError
-        A picture would take the place of the one it was drawn from.
+        A picture would take the place of the one it was drawn from, or of one of the `files` that hold other results.
     """
 
-    def __init__(self, folder: str, sources: Sequence[Source], every: int = 1) -> None:
+    def __init__(self, folder: str, sources: Sequence[Source], every: int = 1, files: Sequence[str] = ()) -> None:
         self._targets = {source: Path(folder) / name for source, name in drawn_names(sources).items()}
         check_not_inputs(self._targets.values(), sources, "--draw")
+        drawn = {os.path.realpath(target) for target in self._targets.values()}
+        clash = next((file for file in files if os.path.realpath(file) in drawn), None)
+        if clash is not None:
+            raise InputError(f"--draw: a drawn picture would take the place of {clash}: give another folder")
         self._every = every
         self._stack = ExitStack()
         self._write: Optional[Callable[[np.ndarray], None]] = None
@@ -120,8 +124,8 @@ def check_not_inputs(targets: Iterable[Path], sources: Iterable[Source], option:
     InputError
         `option` would.
     """
-    paths = {os.path.abspath(source.path) for source in sources}
-    over = next((target for target in targets if os.path.abspath(target) in paths), None)
+    paths = {os.path.realpath(source.path) for source in sources if source.kind != "camera"}
+    over = next((target for target in targets if os.path.realpath(target) in paths), None)
     if over is not None:
         raise InputError(f"{option}: {over} is an input: give another folder")
 

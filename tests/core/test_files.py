@@ -1,11 +1,14 @@
+import os
+import stat
 import tempfile
+import threading
 
 import numpy as np
 import pytest
 
 from gluon_mtcnn.core import files
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, scratch_array
+from gluon_mtcnn.core.files import read_json, replacing_text, scratch_array, write_json
 
 
 def test_read_json_with_a_byte_order_mark(tmp_path):
@@ -55,3 +58,36 @@ def test_scratch_arrays_without_a_folder_for_them_are_memory(tmp_path, monkeypat
     array = scratch_array(files.SCRATCH_BYTES, np.int32)
     assert array.base is None
     assert len(array) == files.SCRATCH_BYTES
+
+
+def test_a_pipe_or_a_device_is_written_to_and_stays(tmp_path):
+    """Renaming a file to /dev/null, as root, would take /dev/null from the whole machine."""
+    pipe, got = tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: got.append(pipe.read_text()))
+    reader.start()
+    write_json(pipe, [1])
+    reader.join()
+    assert got == ["[\n  1\n]\n"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert os.listdir(tmp_path) == ["pipe"]
+
+
+def test_a_link_stays_and_its_file_is_replaced(tmp_path):
+    (tmp_path / "sub").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to("sub/file")
+    for content in "ab":  # the file that it leads to need not be there
+        with replacing_text(link) as file:
+            file.write(content)
+        assert link.is_symlink()
+        assert (tmp_path / "sub" / "file").read_text() == content
+    with pytest.raises(ZeroDivisionError), replacing_text(link) as file:
+        file.write("c" * (1 // 0))
+    assert link.read_text() == "b"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"x\.json: its folder cannot be made"):
+        write_json(tmp_path / "file" / "below" / "x.json", [])

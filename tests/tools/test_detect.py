@@ -293,6 +293,12 @@ def test_bad_arguments_among_good_ones_do_not_stop_the_rest(model, photos, capsy
         (["--draw", "in"], "--draw: in/a.png is an input: give another folder"),
         (["in/a.jpg", "--fddb", "f.txt"], "--fddb: two of the inputs would both be called a"),
         (["--chips", "c", "--chip-margin", "-.5"], "--chip-margin: expected more than -.5"),
+        (["--chips", "c", "--chip-size", "100000"], "--chip-size: expected at most 4096, got 100000"),
+        (["--json", "x", "--csv", "./x"], "^--json and --csv: both would write ./x"),
+        (["--json", "in/a.png"], "^--json: in/a.png is an input"),
+        (["in/a.jpg", "--csv", "link"], "^--csv: link is an input"),
+        (["--draw", "d", "--stages", "d/a.png"], "^--draw: a drawn picture would take the place of d/a.png"),
+        ([""], "^expected the name of a picture, a video or a folder, got none"),
     ],
 )
 def test_outputs_that_cannot_be_are_refused_before_the_work(model, tmp_path, capsys, monkeypatch, options, message):
@@ -301,10 +307,14 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(model, tmp_path, cap
     (tmp_path / "in").mkdir()
     for name in ("a.png", "a.jpg"):
         cv2.imwrite(f"in/{name}", np.zeros((60, 80, 3), np.uint8))
-    before = sorted(tmp_path.rglob("*"))
-    assert main(["detect", "in/a.png", *options, "--model", str(model), "--quiet"]) == 2
-    assert re.search(message, capsys.readouterr().err)
-    assert sorted(tmp_path.rglob("*")) == before
+    (tmp_path / "link").symlink_to("in/a.jpg")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    inputs = [] if options == [""] else ["in/a.png"]
+    assert main(["detect", *inputs, *options, "--model", str(model), "--quiet"]) == 2
+    error = capsys.readouterr().err
+    assert re.search(message, error)
+    assert error.count("\n") == 1
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
 def test_ctrl_c_is_noted_once():
