@@ -3,6 +3,7 @@
 One function a stage: P-Net over the pyramid, R-Net and O-Net on squared crops. Three arithmetics: "exact" maps cells
 and squares without rounding more than the crop itself needs; "seanlinx" repeats the original to the digit (rounded
 proposals that are one pixel wider, offsets counted from the clipped square); "official" is in core.official_cascade.
+"exact" takes a face's points from a second look at its final box, the others from the candidate.
 """
 
 from __future__ import annotations
@@ -289,7 +290,25 @@ class Detector:
         bases = box_ops.clip(squares, *image.shape[:2]) if self._clipped else squares
         points = None if fractions is None else box_ops.decode_landmarks(squares, fractions)
         found = _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
-        return self._suppress(found[scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
+        stage = self._suppress(found[scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
+        if stage.landmarks is not None and not self._legacy:
+            stage.landmarks = self._place_points(kind, image, stage.after[:, :4], stage.landmarks)
+        return stage
+
+    def _place_points(self, kind: str, image: np.ndarray, boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return points (n, 5, 2) as the net sees them in the squares around the faces' final boxes (n, 4).
+
+        The candidate that a face was found in may hold half of it. For the few boxes that are left another look costs
+        little, and takes a tenth to a fifth off the points' mean error (docs/detection.md).
+        """
+        squares = np.rint(box_ops.square(boxes))
+        inside = np.flatnonzero(_touching(squares, image.shape))
+        fractions = self._engine.refine(kind, image, squares[inside])[2] if len(inside) else None
+        if fractions is None:
+            return points
+        placed = points.copy()
+        placed[inside] = box_ops.decode_landmarks(squares[inside], fractions)
+        return placed
 
     def _suppress(self, found: _Candidates, mode: str) -> Stage:
         """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""

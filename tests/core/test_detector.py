@@ -105,13 +105,36 @@ def test_bad_options(model, options, message):
 
 def test_landmarks_follow_the_square(model, photo):
     """Points are fractions of the square that O-Net saw: shifting the photo's content shifts box and points alike."""
-    detector = Detector(model)
+    detector = Detector(model, compat="seanlinx")
     square = np.array([[10.0, 12, 57, 59]])
     stage = detector._refine("onet", photo, square)
     _, offsets, fractions = model.nets["onet"](mx.nd.array(images.normalise(photo[None, 12:60, 10:58])))
     points = fractions.asnumpy().reshape(5, 2)
     np.testing.assert_allclose(stage.landmarks[0], [10, 12] + 48 * points, rtol=1e-5)
     np.testing.assert_allclose(stage.after[0, :4], square[0] + 48 * offsets.asnumpy()[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_points_are_those_of_the_final_boxes(model, photo, engine):
+    """Each face's points come from another look: at the square around the box that calibration has moved."""
+    detector, candidates = Detector(model, engine), np.array([[10.0, 12, 57, 59], [40, 20, 75, 55]])
+    found = detector.stage("onet", photo, candidates)
+    at_candidates = Detector(model, engine, compat="seanlinx").stage("onet", photo, candidates)
+    np.testing.assert_allclose(found.after, at_candidates.after, rtol=1e-6)
+    again = Detector(model, engine, compat="seanlinx")
+    for box, points in zip(found.after, found.landmarks):
+        expected = again.stage("onet", photo, box[None, :4]).landmarks[0]
+        np.testing.assert_allclose(points, expected, rtol=1e-4)
+    assert np.abs(found.landmarks - at_candidates.landmarks).max() > 0.5
+
+
+def test_points_of_a_box_outside_the_photo_stay(model, photo):
+    """Offsets that carry a face out of the photo leave nothing to look at: the first look's points are kept."""
+    detector = Detector(model)
+    boxes = np.array([[-60.0, -60, -20, -20], [10, 12, 57, 59]])
+    points = detector._place_points("onet", photo, boxes, np.full((2, 5, 2), 7.0))
+    assert (points[0] == 7).all()
+    assert (points[1] != 7).all()
 
 
 RUNS = ["fddb_default_0.6_0.7_0.7_min24", "min20_0.6_0.7_0.7", "demo_default_0.5_0.5_0.7_min40"]
