@@ -33,6 +33,9 @@ class AugmentSpec:
         Contrast about middle grey is multiplied by 1 +- gain, and that of each channel by 1 +- channel, uniformly.
     offset : float
         Brightness moves by up to +- this share of half the range, as the nets see it: .16 is 20 grey levels.
+    mirror_landmarks : bool
+        Also mirror samples with points. Not where the pack holds mirrored ones whose points are no mirror images
+        (``prepare --landmark-shift``).
     """
 
     mirror: float = 0.5
@@ -41,6 +44,7 @@ class AugmentSpec:
     gain: float = 0.2
     offset: float = 0.16
     channel: float = 0.06
+    mirror_landmarks: bool = True
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -70,6 +74,8 @@ def augment(
     spec : AugmentSpec
     """
     mirrored = draws[:, MIRROR] < spec.mirror
+    if not spec.mirror_landmarks:
+        mirrored &= ~landmarks.any(axis=1)
     data, offsets, landmarks = mirror(data, offsets, landmarks, mirrored)
     blurred = np.flatnonzero(draws[:, BLUR] < spec.blur)
     if len(blurred):

@@ -72,6 +72,8 @@ class TrainConfig:
     loss : LossConfig
     augment : {"none", "mirror", "full"}
         On the fly: nothing, mirroring, or mirroring, blur and colours.
+    mirror_landmarks : bool
+        On the fly, mirror samples with landmarks as well.
     ratio : (4,) floats or empty
         Positive, negative, part and landmark samples in a batch; empty: as the pack has them.
     epoch_size : int or None
@@ -107,6 +109,7 @@ class TrainConfig:
     warmup: int = 200
     loss: LossConfig = LossConfig()
     augment: str = "full"
+    mirror_landmarks: bool = True
     ratio: tuple[float, ...] = ()
     epoch_size: Optional[int] = None
     devices: int = 1

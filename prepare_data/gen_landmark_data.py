@@ -70,9 +70,16 @@ def landmark_samples(
     mirror = rng.random(count) < 0.5
     offsets = encode(turned_boxes, squares)
     offsets = np.where(mirror[:, None], mirror_offsets(offsets), offsets)
-    fractions = np.where(mirror[:, None], mirror_landmarks(fractions), fractions)
+    fractions = np.where(mirror[:, None], _mirror_shifted(fractions, squares, recipe.landmark_shift), fractions)
     crops = Crops(squares, np.full(count, LANDMARK), offsets, fractions)
     return Samples(crops[keep], angle[keep], mirror[keep])
+
+
+def _mirror_shifted(fractions: np.ndarray, squares: np.ndarray, shift: float) -> np.ndarray:
+    """Return the landmark fractions (n, 10) of mirrored crops, whose list has points `shift` pixels too far right."""
+    mirrored = mirror_landmarks(fractions)
+    mirrored[:, ::2] += 2 * shift / sides(np.asarray(squares, np.float64))[0][:, None]
+    return mirrored
 
 
 def _proposals(

@@ -50,6 +50,9 @@ class Recipe:
         Faces below give no landmark samples.
     rotation : float
         Landmark samples are turned by up to this, degrees, half of them.
+    landmark_shift : float
+        How far to the right of what it marks the list has a point, pixels of the photo. Mirrored samples have their
+        points so far to the right too; else they contradict the others, and a net learns the middle of both.
     smallest : int
         Side of the smallest negative, pixels.
     """
@@ -66,6 +69,7 @@ class Recipe:
     landmarks: int = 30
     landmark_min_face: int = 40
     rotation: float = 15.0
+    landmark_shift: float = 0.0
     smallest: int = SMALLEST_SQUARE
 
     def with_options(self, **options: Any) -> Recipe:

@@ -112,6 +112,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,C,D",
         help="at most so many positives, and parts, of a face below 20, from 20, from 40, from 100 px",
     )
+    choice.add_argument(
+        "--landmark-shift",
+        type=float,
+        metavar="PX",
+        help="how far right of what it marks the list has a point (0); for train --no-landmark-mirror",
+    )
     choice.add_argument("--ratio", default="", metavar="P:N:A:L", help="positive:negative:part:landmark (1:3:1:2)")
     choice.add_argument("--counts", default="", metavar="P:N:A:L", help="at most so many samples, instead of --ratio")
     choice.add_argument(
@@ -176,7 +182,9 @@ def _options(args: argparse.Namespace) -> Options:
 def _planner(args: argparse.Namespace) -> Planner:
     from gluon_mtcnn.prepare_data.sampling import RECIPES
 
-    recipe = RECIPES[args.recipe][args.net].with_options(min_face=args.min_face_px, **_per_face(args.per_face))
+    recipe = RECIPES[args.recipe][args.net].with_options(
+        min_face=args.min_face_px, landmark_shift=args.landmark_shift, **_per_face(args.per_face)
+    )
     if args.net == "pnet" and not args.model:
         from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
 

@@ -92,6 +92,11 @@ def _add_recipe_options(group: Any) -> None:
     group.add_argument("--schedule", choices=SCHEDULES)
     group.add_argument("--warmup", type=non_negative_int, metavar="STEPS")
     group.add_argument("--augment", choices=AUGMENTATIONS)
+    group.add_argument(
+        "--no-landmark-mirror",
+        action="store_true",
+        help="do not mirror landmark samples: prepare --landmark-shift has mirrored half of them",
+    )
     group.add_argument("--ratio", type=_four_numbers, metavar="P:N:PART:L", help="classes in a batch, as 1:3:1:2")
     group.add_argument("--epoch-size", type=positive_int, metavar="N", help="samples an epoch")
     group.add_argument("--loss-weights", type=_three_numbers, metavar="C,B,L", help="classification, box, landmarks")

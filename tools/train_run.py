@@ -121,6 +121,7 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
         schedule=args.schedule,
         warmup=args.warmup,
         augment=args.augment,
+        mirror_landmarks=False if args.no_landmark_mirror else None,
         ratio=args.ratio,
         epoch_size=args.epoch_size,
         devices=devices,
@@ -199,14 +200,15 @@ def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[in
         return BatchLoader(pack, config.batch_size, stratified=False, shuffle=False)
     labels = (POSITIVE, NEGATIVE, PART, LANDMARK)
     ratio = {label: weight for label, weight in zip(labels, config.ratio) if weight} or None
-    mirror_only = AugmentSpec(blur=0, grey=0, gain=0, offset=0, channel=0)
+    full = AugmentSpec(mirror_landmarks=config.mirror_landmarks)
+    mirror_only = replace(full, blur=0, grey=0, gain=0, offset=0, channel=0)
     return BatchLoader(
         pack,
         config.batch_size,
         seed=config.seed,
         stratified=config.recipe != "seanlinx" or ratio is not None,
         ratio=ratio,
-        augment={"none": None, "mirror": mirror_only, "full": AugmentSpec()}[config.augment],
+        augment={"none": None, "mirror": mirror_only, "full": full}[config.augment],
         shard=shard,
         epoch_size=config.epoch_size,
     )

@@ -143,6 +143,16 @@ class TestMirror:
         assert np.array_equal(offsets, batch.bbox_target)
         assert points == pytest.approx(batch.landmark_target, abs=1e-7)
 
+    def test_landmark_samples_stay_as_they_are_on_request(self, pack):
+        before = BatchLoader(pack, 139, prefetch=0).batch(0, 0)
+        only_others = AugmentSpec(mirror=1, mirror_landmarks=False, **NO_COLOUR)
+        batch = BatchLoader(pack, 139, augment=only_others, prefetch=0).batch(0, 0)
+        points = batch.label == -2
+        assert 0 < points.sum() < len(points)
+        assert np.array_equal(batch.landmark_target, before.landmark_target)
+        assert np.array_equal(batch.data[points], before.data[points])
+        assert np.array_equal(batch.data[~points], before.data[~points][..., ::-1])
+
     def test_rows_without_points_stay_zero(self, pack):
         batch = BatchLoader(pack, 139, augment=AugmentSpec(mirror=1, **NO_COLOUR), prefetch=0).batch(0, 0)
         assert not batch.landmark_target[batch.label != -2].any()

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -233,6 +235,19 @@ def test_a_mirrored_landmark_sample_by_hand():
     x1, side = samples.crops.boxes[i, 0], samples.crops.boxes[i, 2] - samples.crops.boxes[i, 0] + 1
     assert samples.crops.landmarks[i, 0] == pytest.approx(1 - (135 - x1) / side, abs=1e-6)  # was the right eye
     assert samples.crops.offsets[i, 0] == pytest.approx(-(149 - samples.crops.boxes[i, 2]) / side, abs=1e-6)
+
+
+def test_the_shift_of_a_list_is_kept_by_mirrored_samples():
+    """Points 3 px right of what they mark: what lies at x is listed at x + 3, in a mirror image as in the photo."""
+    shifted = replace(DEFAULT, landmark_shift=3.0)
+    as_listed, kept = (
+        landmark_samples(np.random.default_rng(0), face_with_points(), 400, 400, recipe)
+        for recipe in (DEFAULT, shifted)
+    )
+    side = (kept.crops.boxes[:, 2] - kept.crops.boxes[:, 0] + 1)[:, None]
+    moved = kept.crops.landmarks - as_listed.crops.landmarks
+    np.testing.assert_allclose(moved[:, ::2], np.where(kept.mirror[:, None], 6 / side, 0) * np.ones(5), atol=1e-6)
+    assert not moved[:, 1::2].any()
 
 
 def test_turning_by_a_quarter():
