@@ -1,4 +1,4 @@
-"""Augmentation of a whole batch at once: mirror, blur, colour, grey. Its random numbers are an argument.
+"""Augmentation of a whole batch at once: mirror, blur, coarser pixels, colour, grey. Random numbers are an argument.
 
 The ranges are those of a recipe that worked (gain +-20 %, offset +-.16 of half the range, channels +-6 %, 10 % grey).
 """
@@ -6,6 +6,7 @@ The ranges are those of a recipe that worked (gain +-20 %, offset +-.16 of half 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -16,7 +17,8 @@ from gluon_mtcnn.core.errors import InputError
 MIDDLE = 127.5
 BGR_TO_GREY = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 CHANNEL_LIMIT = 512  # OpenCV's CV_CN_MAX
-# Numbers that a sample needs, by their column: mirror, blur, grey, gain, offset, three channels.
+COARSEST = 3.0  # pixels of the image to one of what `coarsen` leaves, at most
+# Numbers that a sample needs, by their column: mirror, blur or coarse, grey, gain, offset, three channels.
 MIRROR, BLUR, GREY, GAIN, OFFSET, CHANNELS = range(6)
 DRAWS = 8
 
@@ -27,8 +29,8 @@ class AugmentSpec:
 
     Attributes
     ----------
-    mirror, blur, grey : float
-        Probabilities, 0 to 1.
+    mirror, blur, coarse, grey : float
+        Probabilities, 0 to 1. No sample is both blurred and coarse.
     gain, channel : float
         Contrast about middle grey is multiplied by 1 +- gain, and that of each channel by 1 +- channel, uniformly.
     offset : float
@@ -44,6 +46,7 @@ class AugmentSpec:
     gain: float = 0.2
     offset: float = 0.16
     channel: float = 0.06
+    coarse: float = 0.0
     mirror_landmarks: bool = True
 
     def __post_init__(self) -> None:
@@ -80,6 +83,9 @@ def augment(
     blurred = np.flatnonzero(draws[:, BLUR] < spec.blur)
     if len(blurred):
         data[blurred] = blur(data[blurred])
+    coarse = np.flatnonzero((spec.blur <= draws[:, BLUR]) & (draws[:, BLUR] < spec.blur + spec.coarse))
+    if len(coarse):  # where in its interval the number lies is again uniform
+        data[coarse] = coarsen(data[coarse], (draws[coarse, BLUR] - spec.blur) / spec.coarse)
     if spec.changes_colour:
         data = recolour(data, draws, spec)
     return data, offsets, landmarks
@@ -113,6 +119,31 @@ def blur(data: np.ndarray) -> np.ndarray:
         image = cv2.GaussianBlur(image, (width, width), 0, borderType=cv2.BORDER_REPLICATE)
         out[i : i + len(part)] = cv2.transpose(image.reshape(size * size, -1)).reshape(part.shape)
     return out
+
+
+def coarsen(data: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Return images (n, 3, S, S) uint8 as if they had been enlarged from fewer pixels, as crops of small faces are.
+
+    Each is shrunk by area to a side between S / 3 and S, log-uniform by its number (n,) in [0, 1), and enlarged again
+    bilinearly. Both are linear, so that an image costs two small matrix products.
+    """
+    size = data.shape[-1]
+    smallest = int(np.ceil(size / COARSEST))
+    sides = np.maximum(smallest, np.floor(size * COARSEST**-draws)).astype(np.int64)
+    weights = _coarsening(size, smallest)[sides - smallest][:, None]
+    return np.rint(weights @ data.astype(np.float32) @ weights.transpose(0, 1, 3, 2)).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _coarsening(size: int, smallest: int) -> np.ndarray:
+    """Return (k, S, S) float32: what shrinking to `smallest`, ... S pixels and enlarging does to a column."""
+    return np.stack(
+        [
+            cv2.resize(np.eye(side, dtype=np.float32), (side, size), interpolation=cv2.INTER_LINEAR)
+            @ cv2.resize(np.eye(size, dtype=np.float32), (size, side), interpolation=cv2.INTER_AREA)
+            for side in range(smallest, size + 1)
+        ]
+    )
 
 
 def recolour(data: np.ndarray, draws: np.ndarray, spec: AugmentSpec) -> np.ndarray:

@@ -12,7 +12,7 @@ OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
 DIST_KVSTORES = ("dist_sync", "dist_async", "dist_sync_device")
 OHEM_SCOPES = ("global", "local")
-AUGMENTATIONS = ("none", "mirror", "full")
+AUGMENTATIONS = ("none", "mirror", "full", "strong")
 
 
 @dataclass(frozen=True)
@@ -70,8 +70,8 @@ class TrainConfig:
     warmup : int
         Steps over which the rate rises from zero.
     loss : LossConfig
-    augment : {"none", "mirror", "full"}
-        On the fly: nothing, mirroring, or mirroring, blur and colours.
+    augment : {"none", "mirror", "full", "strong"}
+        On the fly: nothing; mirroring; mirroring, blur and colours; and coarser pixels for three samples in ten.
     mirror_landmarks : bool
         On the fly, mirror samples with landmarks as well.
     ratio : (4,) floats or empty

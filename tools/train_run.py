@@ -208,7 +208,9 @@ def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[in
         seed=config.seed,
         stratified=config.recipe != "seanlinx" or ratio is not None,
         ratio=ratio,
-        augment={"none": None, "mirror": mirror_only, "full": full}[config.augment],
+        augment={"none": None, "mirror": mirror_only, "full": full, "strong": replace(full, coarse=0.3)}[
+            config.augment
+        ],
         shard=shard,
         epoch_size=config.epoch_size,
     )

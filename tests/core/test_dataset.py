@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core import dataset, files
-from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, mirror, recolour
+from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, coarsen, mirror, recolour
 from gluon_mtcnn.core.dataset import Batch, BatchLoader, planar, prefetched, uniform
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.order import EpochOrder, apportion, permute, split_slots
@@ -209,6 +209,31 @@ class TestColour:
         assert out[0, 1, 4:7, 4:7].tolist() == [[10, 20, 10], [20, 40, 20], [10, 20, 10]]
         assert out[1, 2, :3, :3].tolist() == [[90, 30, 0], [30, 10, 0], [0, 0, 0]]  # the edge is repeated
         assert out.sum() == 160 + 160
+
+    def test_coarse_by_hand(self):
+        """Halved: pixels of two, and bilinear between their centres: 1/4, 3/4 of the neighbours."""
+        data = np.zeros((1, 3, 4, 4), np.uint8)
+        data[0, 0, :, 2:] = 160
+        out = coarsen(data, np.array([np.log(2) / np.log(3)]))
+        assert out[0, 0].tolist() == [[0, 40, 120, 160]] * 4
+        assert not out[0, 1:].any()
+
+    def test_coarse_leaves_an_even_image_and_at_zero_any(self):
+        data = np.random.default_rng(0).integers(0, 256, (8, 3, 48, 48), dtype=np.uint8)
+        draws = np.linspace(0, 0.999, 8)
+        assert np.array_equal(coarsen(data, np.zeros(8)), data)
+        assert (coarsen(np.full_like(data, 255), draws) == 255).all()
+        detail = [np.abs(np.diff(image.astype(int))).mean() for image in coarsen(data, draws)]
+        assert (np.diff(detail[:-1]) < 0).all()  # the greater the number the coarser
+        assert detail[-1] < 0.15 * detail[0]
+
+    def test_blurred_and_coarse_exclude_each_other(self):
+        data = np.random.default_rng(0).integers(0, 256, (4000, 3, 12, 12), dtype=np.uint8)
+        draws, spec = uniform(0, 0, 0, 4000), AugmentSpec(mirror=0, grey=0, gain=0, offset=0, channel=0, coarse=0.3)
+        out, _, _ = augment(data, np.zeros((4000, 4)), np.zeros((4000, 10)), draws, spec)
+        assert np.array_equal(out[draws[:, 1] < 0.1], blur(data[draws[:, 1] < 0.1]))
+        assert np.array_equal(out[draws[:, 1] >= 0.4], data[draws[:, 1] >= 0.4])
+        assert 0.36 < (out != data).any(axis=(1, 2, 3)).mean() < 0.43  # nearly S pixels are S
 
     def test_many_images_are_blurred_one_by_one(self):
         data = np.random.default_rng(0).integers(0, 256, (200, 3, 24, 24), dtype=np.uint8)
