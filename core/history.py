@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 
 # Panels of the figure: title, and the columns that go into it where a run has them.
 PANELS = (
-    ("loss", ("train_loss", "val_loss")),
+    ("loss", ("train_loss", "val_loss", "val_calibrated_loss")),
     (
         "accuracy",
         ("train_accuracy_positive", "train_accuracy_negative", "val_accuracy_positive", "val_accuracy_negative"),

@@ -6,7 +6,7 @@ import pytest
 from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.detector import Detector, Stage
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.network import NetSpec, build, initialise
@@ -115,26 +115,28 @@ def test_landmarks_follow_the_square(model, photo):
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_points_are_those_of_the_final_boxes(model, photo, engine):
-    """Each face's points come from another look: at the square around the box that calibration has moved."""
-    detector, candidates = Detector(model, engine), np.array([[10.0, 12, 57, 59], [40, 20, 75, 55]])
-    found = detector.stage("onet", photo, candidates)
-    at_candidates = Detector(model, engine, compat="seanlinx").stage("onet", photo, candidates)
-    np.testing.assert_allclose(found.after, at_candidates.after, rtol=1e-6)
-    again = Detector(model, engine, compat="seanlinx")
-    for box, points in zip(found.after, found.landmarks):
-        expected = again.stage("onet", photo, box[None, :4]).landmarks[0]
-        np.testing.assert_allclose(points, expected, rtol=1e-4)
-    assert np.abs(found.landmarks - at_candidates.landmarks).max() > 0.5
+def test_another_look_gives_points_and_half_of_the_box(model, photo, engine):
+    """Points come from the square around the calibrated box; the box is the mean of what both looks say."""
+    candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
+    found = Detector(model, engine).stage("onet", photo, candidates)
+    once = Detector(model, engine, compat="seanlinx")  # looks once, the same where squares lie in the photo
+    first = once.stage("onet", photo, candidates)
+    np.testing.assert_array_equal(found.after[:, 4], first.after[:, 4])
+    for box, first_box, points in zip(found.after, first.after, found.landmarks):
+        second = once.stage("onet", photo, first_box[None, :4])
+        np.testing.assert_allclose(points, second.landmarks[0], rtol=1e-4)
+        np.testing.assert_allclose(box[:4], (first_box[:4] + second.after[0, :4]) / 2, rtol=1e-4)
+    assert np.abs(found.landmarks - first.landmarks).max() > 0.5
 
 
-def test_points_of_a_box_outside_the_photo_stay(model, photo):
-    """Offsets that carry a face out of the photo leave nothing to look at: the first look's points are kept."""
-    detector = Detector(model)
-    boxes = np.array([[-60.0, -60, -20, -20], [10, 12, 57, 59]])
-    points = detector._place_points("onet", photo, boxes, np.full((2, 5, 2), 7.0))
-    assert (points[0] == 7).all()
-    assert (points[1] != 7).all()
+def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo):
+    """Offsets may carry a box out of the photo: its points, and itself, are kept."""
+    after = np.array([[-60.0, -60, -20, -20, 0.9], [10, 12, 57, 59, 0.8]])
+    stage = Detector(model)._look_again("onet", photo, Stage(after, after, np.full((2, 5, 2), 7.0)))
+    np.testing.assert_array_equal(stage.after[0], after[0])
+    assert (stage.landmarks[0] == 7).all()
+    assert (stage.after[1, :4] != after[1, :4]).all()
+    assert (stage.landmarks[1] != 7).all()
 
 
 RUNS = ["fddb_default_0.6_0.7_0.7_min24", "min20_0.6_0.7_0.7", "demo_default_0.5_0.5_0.7_min40"]
