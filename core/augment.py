@@ -17,7 +17,7 @@ from gluon_mtcnn.core.errors import InputError
 MIDDLE = 127.5
 BGR_TO_GREY = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 CHANNEL_LIMIT = 512  # OpenCV's CV_CN_MAX
-COARSEST = 3.0  # pixels of the image to one of what `coarsen` leaves, at most
+COARSEST = 3.0  # sides of the image to one of what `coarsen` leaves, at most
 # Numbers that a sample needs, by their column: mirror, blur or coarse, grey, gain, offset, three channels.
 MIRROR, BLUR, GREY, GAIN, OFFSET, CHANNELS = range(6)
 DRAWS = 8

@@ -43,7 +43,7 @@ class Stage:
         x1 y1 x2 y2 score as the boxes went into the net. P and R: the boxes that are left after NMS. O: all that passed
         its threshold, since its NMS works on calibrated boxes.
     after : (m, 5) float64
-        The boxes that are left, moved by the net's offsets.
+        The boxes that are left, moved by the net's offsets; O-Net's with points are the mean of two looks.
     landmarks : (m, 5, 2) float64 or None
     """
 
@@ -288,31 +288,32 @@ class Detector:
             return self._suppress(_Candidates(squares, squares, np.zeros(0, np.float32), points), mode)
         found = self._look(kind, image, squares)
         stage = self._suppress(found[found.scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
-        return stage if self._legacy or stage.landmarks is None else self._look_again(kind, image, stage)
+        return stage if self._legacy or kind != "onet" else self._look_again(image, stage)
 
     def _look(self, kind: str, image: np.ndarray, squares: np.ndarray) -> _Candidates:
         """Return what R- or O-Net says of squares (n, 4)."""
         scores, offsets, fractions = self._engine.refine(kind, image, squares)
         bases = box_ops.clip(squares, *image.shape[:2]) if self._clipped else squares
         points = None if fractions is None else box_ops.decode_landmarks(squares, fractions)
-        return _Candidates(squares, box_ops.decode(bases, offsets), scores, points)
+        return _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
 
-    def _look_again(self, kind: str, image: np.ndarray, stage: Stage) -> Stage:
-        """Return the faces with points as the net sees them in the squares around their boxes, and the boxes' mean.
+    def _look_again(self, image: np.ndarray, stage: Stage) -> Stage:
+        """Return the faces with points as O-Net sees them in the squares around their boxes, boxes as both looks' mean.
 
         The square that a face was found in may hold half of it. For the few boxes that are left another look costs
         little, takes a tenth to a fifth off the points' mean error, and two boxes err less than one
-        (docs/detection.md). The scores, and so which faces there are, stay.
+        (docs/detection.md). The scores stay. Two boxes may have come together on one face, so NMS follows once more.
         """
         squares = np.rint(box_ops.square(stage.after[:, :4]))
         inside = np.flatnonzero(_touching(squares, image.shape))
         if len(inside) == 0 or stage.landmarks is None:
             return stage
-        again = self._look(kind, image, squares[inside])
-        after, points = stage.after.copy(), stage.landmarks.copy()
-        after[inside, :4] = (after[inside, :4] + again.calibrated) / 2
+        again = self._look("onet", image, squares[inside])
+        boxes, scores, points = stage.after[:, :4].copy(), stage.after[:, 4].astype(np.float32), stage.landmarks.copy()
+        boxes[inside] = (boxes[inside] + again.calibrated) / 2
         points[inside] = again.landmarks
-        return Stage(stage.before, after, points)
+        left = self._suppress(_Candidates(boxes, boxes, scores, points), "minimum")
+        return Stage(stage.before, left.after, left.landmarks)
 
     def _suppress(self, found: _Candidates, mode: str) -> Stage:
         """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""

@@ -132,8 +132,9 @@ class TrainConfig:
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the values as JSON can hold them."""
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items()}
+        """Return the values as JSON can hold them; what came later and is not used is left out: older runs resume."""
+        unused = {"mirror_landmarks"} if self.mirror_landmarks else set()
+        return {name: _plain(value) for name, value in dataclasses.asdict(self).items() if name not in unused}
 
 
 def _plain(value: Any) -> Any:

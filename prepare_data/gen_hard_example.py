@@ -145,7 +145,7 @@ class HardExamplePlanner:
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on, for the manifest and for telling runs apart."""
         cell = {"cell": self.size} if self.size != INPUT_SIZE[self.net] else {}
-        return {"recipe": asdict(self.recipe), "mining": self.mining.describe(), "nets": self._nets(), **cell}
+        return {"recipe": self.recipe.describe(), "mining": self.mining.describe(), "nets": self._nets(), **cell}
 
     def _nets(self) -> dict[str, Any]:
         """Return what model.json says of the nets that are run, and how the cascade joins them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,7 +52,7 @@ class PNetPlanner:
 
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on, for the manifest and for telling runs apart."""
-        return {"recipe": asdict(self.recipe), **({"cell": self.size} if self.size != INPUT_SIZE["pnet"] else {})}
+        return {"recipe": self.recipe.describe(), **({"cell": self.size} if self.size != INPUT_SIZE["pnet"] else {})}
 
     def plan(
         self, photo: int, source: int, annotation: Annotation, width: int, height: int, rng: np.random.Generator

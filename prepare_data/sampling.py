@@ -10,7 +10,7 @@ section III-A) by the best IoU with any face: positive from .65, part from .4, n
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Optional
 
 import numpy as np
@@ -76,6 +76,11 @@ class Recipe:
         """Return the recipe with those options that are not None."""
         names = {field.name for field in fields(self)}
         return replace(self, **{k: v for k, v in options.items() if v is not None and k in names})
+
+    def describe(self) -> dict[str, Any]:
+        """Return the values as JSON has them; what came later and is not used is left out: it changes no digest."""
+        unused = set() if self.landmark_shift else {"landmark_shift"}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
     def for_cell(self, cell: int) -> Recipe:
         """Return the recipe for a P-Net with cells of this side, which sees nothing smaller unless faces are.

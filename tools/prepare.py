@@ -25,6 +25,7 @@ from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, NETS
 from gluon_mtcnn.tools.options import (
     existing_dir,
     existing_file,
+    finite_float,
     fraction,
     non_negative_int,
     positive_float,
@@ -114,9 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     choice.add_argument(
         "--landmark-shift",
-        type=float,
+        type=finite_float,
         metavar="PX",
-        help="how far right of what it marks the list has a point (0); for train --no-landmark-mirror",
+        help="how far right of what they mark the annotated points are (0); then train with --no-landmark-mirror",
     )
     choice.add_argument("--ratio", default="", metavar="P:N:A:L", help="positive:negative:part:landmark (1:3:1:2)")
     choice.add_argument("--counts", default="", metavar="P:N:A:L", help="at most so many samples, instead of --ratio")

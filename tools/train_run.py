@@ -61,6 +61,7 @@ def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
     pack = _open_pack(args.data, "train", args.net, _sizes(args))
     config, net, contexts = _setup(args, pack, job)
     logger.info("%s: %s; classes: %s", args.net, _describe(config), pack.class_counts())
+    _check_mirror(pack, config)
     if job:
         job.check_same({**config.as_dict(), "training pack": pack.digest()})
     learner = Learner(net, config, contexts, job)
@@ -96,6 +97,18 @@ def sanity(args: argparse.Namespace) -> int:
     result = overfit(net, pack, config, contexts)
     print(json.dumps({name: None if value != value else value for name, value in result.items()}))
     return 0 if result["passed"] else 1
+
+
+def _check_mirror(pack: Pack, config: TrainConfig) -> None:
+    """Warn when landmark samples would be mirrored whose points are no mirror images of each other."""
+    if not config.landmarks or not config.mirror_landmarks or config.augment == "none":
+        return
+    for part in getattr(pack, "packs", (pack,)):
+        shift = part.manifest.get("metadata", {}).get("recipe", {}).get("landmark_shift", 0)
+        if shift:
+            logger.warning(
+                "%s: made with --landmark-shift %g: give --no-landmark-mirror, or mirroring undoes it", part.path, shift
+            )
 
 
 def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Optional[Cluster] = None) -> TrainConfig:

@@ -6,7 +6,7 @@ import pytest
 from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.detector import Detector, Stage
+from gluon_mtcnn.core.detector import Detector, Stage, _Candidates
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.network import NetSpec, build, initialise
@@ -129,10 +129,35 @@ def test_another_look_gives_points_and_half_of_the_box(model, photo, engine):
     assert np.abs(found.landmarks - first.landmarks).max() > 0.5
 
 
+def test_an_rnet_with_points_looks_once(model, photo):
+    """Its boxes are hundreds, and O-Net looks at each of them anyway."""
+    nets = {**model.nets, "rnet": build(NetSpec("rnet", landmarks=True))}
+    initialise(nets["rnet"], seed=1)
+    candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
+    found, once = (
+        Detector(Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), compat=compat).stage("rnet", photo, candidates)
+        for compat in (None, "seanlinx")
+    )
+    assert len(found.after) == 2
+    np.testing.assert_array_equal(found.after, once.after)
+    np.testing.assert_array_equal(found.landmarks, once.landmarks)
+
+
+def test_boxes_that_meet_on_one_face_are_suppressed(model, photo, monkeypatch):
+    """The first looks' boxes overlap by less than .7; the second look moves both to one place."""
+    detector, face = Detector(model), np.array([20.0, 20, 59, 59])
+    after = np.array([[20.0, 20, 59, 59, 0.9], [34, 20, 73, 59, 0.8]])  # overlap 26 / 40 = .65; means: 33 / 40 = .83
+    seen = _Candidates(after[:, :4], np.tile(face, (2, 1)), np.ones(2, np.float32), np.zeros((2, 5, 2)))
+    monkeypatch.setattr(detector, "_look", lambda kind, image, squares: seen)
+    stage = detector._look_again(photo, Stage(after, after, np.ones((2, 5, 2))))
+    np.testing.assert_allclose(stage.after, [[20, 20, 59, 59, 0.9]], rtol=1e-6)
+    assert stage.landmarks.shape == (1, 5, 2)
+
+
 def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo):
     """Offsets may carry a box out of the photo: its points, and itself, are kept."""
-    after = np.array([[-60.0, -60, -20, -20, 0.9], [10, 12, 57, 59, 0.8]])
-    stage = Detector(model)._look_again("onet", photo, Stage(after, after, np.full((2, 5, 2), 7.0)))
+    after = np.array([[-60.0, -60, -20, -20, 0.75], [10, 12, 57, 59, 0.5]])
+    stage = Detector(model)._look_again(photo, Stage(after, after, np.full((2, 5, 2), 7.0)))
     np.testing.assert_array_equal(stage.after[0], after[0])
     assert (stage.landmarks[0] == 7).all()
     assert (stage.after[1, :4] != after[1, :4]).all()

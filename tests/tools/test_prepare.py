@@ -69,7 +69,9 @@ def test_squares_per_face(data):
     assert entry["metadata"]["recipe"]["tries"] == [0, 0, 18, 0]
 
 
-@pytest.mark.parametrize(("option", "value"), [("--per-face", "1,2,3"), ("--mine-rescaled", "1.4,.7")])
+@pytest.mark.parametrize(
+    ("option", "value"), [("--per-face", "1,2,3"), ("--mine-rescaled", "1.4,.7"), ("--landmark-shift", "nan")]
+)
 def test_values_of_the_wrong_form(data, capsys, option, value):
     with pytest.raises(SystemExit) as stop:
         prepare(data, option, value)
@@ -84,6 +86,13 @@ def test_the_seanlinx_recipe(data):
     assert entry["metadata"]["recipe"]["negatives"] == 50
     assert entry["metadata"]["counts"][1:3] == [600000, 300000]
     assert entry["classes"] == entry["metadata"]["planned"]
+
+
+def test_the_shift_of_a_list_is_in_the_manifest_and_changes_none_without(data):
+    assert prepare(data) == 0
+    assert "landmark_shift" not in read_manifest(data / "out")["sets"]["train"]["metadata"]["recipe"]
+    assert prepare(data, "--landmark-shift", 0.8) == 0
+    assert read_manifest(data / "out")["sets"]["train"]["metadata"]["recipe"]["landmark_shift"] == 0.8
 
 
 def test_skipped_photos_are_listed(data, caplog):

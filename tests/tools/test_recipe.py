@@ -1,9 +1,13 @@
+import argparse
 import copy
 import json
 
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.tools.options import add_common
+from gluon_mtcnn.tools.pipeline import add_arguments
+from gluon_mtcnn.tools.pipeline_stages import make_steps
 from gluon_mtcnn.tools.recipe import find_recipe, read_recipe, shipped_folder
 
 RECIPE = {
@@ -42,6 +46,17 @@ def test_a_recipe(tmp_path):
 def test_recipes_that_ship(name, checkout):
     assert shipped_folder() == checkout / "example" / "recipes"
     assert read_recipe(find_recipe(name)).name == name
+
+
+@pytest.mark.parametrize("name", ["default", "quick"])
+@pytest.mark.parametrize("points", [[], ["--landmark-images", "photos", "--landmark-annotations", "points.txt"]])
+def test_commands_take_the_options_of_recipes_that_ship(name, points, tmp_path):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    add_common(parser, None)
+    photos = ["--wider-images", "photos", "--wider-annotations", "faces.txt", "--out", str(tmp_path)]
+    steps = make_steps(read_recipe(find_recipe(name)), parser.parse_args([*photos, *points]))
+    assert {"pnet", "rnet", "onet", "thresholds"} <= {step.name for step in steps}
 
 
 def test_an_unknown_name():

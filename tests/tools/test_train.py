@@ -22,7 +22,7 @@ from gluon_mtcnn.tools.train import PARALLEL_CPUS, run_record_path, set_threads
 SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
 
-def write_set(folder, name, count, size, seed, landmarks=True):
+def write_set(folder, name, count, size, seed, landmarks=True, **metadata):
     """Write samples whose faces have a bright middle."""
     rng = np.random.default_rng(seed)
     labels = rng.choice([1, 0, -1, -2 if landmarks else 0], count, p=[0.25, 0.45, 0.15, 0.15])
@@ -31,7 +31,7 @@ def write_set(folder, name, count, size, seed, landmarks=True):
     images[:, middle, middle][labels != 0] += 100
     rows = rng.uniform(-0.2, 0.2, (count, 15)).astype(np.float32)
     rows[:, 0] = labels
-    with PackWriter(folder, name, size) as writer:
+    with PackWriter(folder, name, size, metadata=metadata) as writer:
         writer.append(images, rows)
 
 
@@ -262,6 +262,25 @@ def test_bad_input_is_one_line_and_code_2(packs, tmp_path, capsys, net, options,
     error = capsys.readouterr().err.strip()
     assert message in error
     assert "\n" not in error
+
+
+def test_packs_that_hold_their_mirrors(tmp_path, caplog):
+    """Points that were mirrored about where their list has them are not to be mirrored again."""
+    write_set(tmp_path / "data", "train", 60, 48, 0, recipe={"landmark_shift": 0.8})
+    options = ("--epochs", 1, "--augment", "strong")
+    assert train("onet", tmp_path / "data", tmp_path / "out", *options) == 0
+    assert "train.rec: made with --landmark-shift 0.8: give --no-landmark-mirror" in caplog.text
+    caplog.clear()
+    assert train("onet", tmp_path / "data", tmp_path / "out", *options, "--no-landmark-mirror") == 0
+    assert "--landmark-shift" not in caplog.text
+    config = read_json(run_record_path(tmp_path / "out", "onet"))["config"]
+    assert (config["augment"], config["mirror_landmarks"]) == ("strong", False)
+
+
+def test_a_run_of_before_an_option_was_there_resumes(packs, tmp_path):
+    """What is not used is not in the run's record: it would be compared with records that cannot have it."""
+    assert train("onet", packs["onet"], tmp_path, "--epochs", 1) == 0
+    assert "mirror_landmarks" not in read_json(run_record_path(tmp_path, "onet"))["config"]
 
 
 def test_landmarks_need_landmark_samples(packs, tmp_path, capsys):
