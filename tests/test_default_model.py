@@ -1,0 +1,57 @@
+"""The model that ships: whole, healthy, opened without a name, and at work on a real photo."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from gluon_mtcnn.core.boxes import iou
+from gluon_mtcnn.core.checkpoint import load_model
+from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.weight_report import describe_weights
+from gluon_mtcnn.model import DEFAULT_MODEL
+from gluon_mtcnn.tools.cli import main
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model(DEFAULT_MODEL)
+
+
+def test_it_is_whole(model):
+    assert list(model.nets) == ["pnet", "rnet", "onet"]
+    assert model.nets["onet"].spec.landmarks
+    assert model.thresholds == (0.6, 0.7, 0.7)
+    assert sum(path.stat().st_size for path in DEFAULT_MODEL.iterdir()) < 2_500_000
+    assert (DEFAULT_MODEL / "README.md").is_file()
+
+
+@pytest.mark.parametrize("kind", ["pnet", "rnet", "onet"])
+def test_its_weights_are_healthy(model, kind):
+    parameters = model.nets[kind]._collect_params_with_prefix()
+    report = describe_weights({name: value.data().asnumpy() for name, value in parameters.items()})
+    assert report["denormals"] == report["not_finite"] == 0
+    for name, layer in report["layers"].items():
+        assert layer.get("dead_kernels", 0) <= 0.1 * layer.get("kernels", 0), name
+
+
+def test_it_needs_no_name(tmp_path):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((60, 80, 3), 128, np.uint8))
+    assert main(["detect", str(tmp_path / "grey.png"), "--json", str(tmp_path / "out.json"), "--quiet"]) == 0
+    (found,) = json.loads((tmp_path / "out.json").read_text()).values()
+    assert found == {"faces": []}
+
+
+def test_it_finds_the_faces_of_a_photo(shared):
+    photo = cv2.imread(str(shared / "seanlinx" / "test01.jpg"))
+    run = json.loads((shared / "seanlinx" / "golden_test01.json").read_text())["runs"]["min20_0.6_0.7_0.7"]
+    known = np.array(run["onet_boxes_c"])
+    faces = Detector().detect(photo)
+    assert (iou(known[known[:, 4] > 0.95][:, :4], faces.boxes).max(axis=1) > 0.5).all()
+    assert len(faces) <= len(known) + 1
+    for box, points in zip(faces.boxes, faces.landmarks):
+        eyes, mouth = points[:2], points[3:]
+        assert (box[:2] <= points.min(axis=0)).all()
+        assert (points.max(axis=0) <= box[2:]).all()
+        assert eyes[:, 1].max() < mouth[:, 1].min()
