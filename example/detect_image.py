@@ -3,11 +3,24 @@
 import sys
 
 from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.image import read
 
-if __name__ == "__main__":
-    detector = Detector(min_face=20)
-    for path in sys.argv[1:]:
-        faces = detector.detect(read(path))
+
+def main(paths: list[str]) -> int:
+    """Print a line a face: path, box, score; 2 when a photo cannot be read."""
+    detector, code = Detector(min_face=20), 0
+    for path in paths:
+        try:
+            faces = detector.detect(read(path))
+        except InputError as error:
+            print(error, file=sys.stderr)
+            code = 2
+            continue
         for box, score in zip(faces.boxes, faces.scores):
             print(path, *(f"{edge:.1f}" for edge in box), f"{score:.3f}")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,8 @@
 """The model that ships: whole, healthy, opened without a name, and at work on a real photo."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -55,3 +57,14 @@ def test_it_finds_the_faces_of_a_photo(shared):
         assert (box[:2] <= points.min(axis=0)).all()
         assert (points.max(axis=0) <= box[2:]).all()
         assert eyes[:, 1].max() < mouth[:, 1].min()
+
+
+def test_the_example(shared, checkout):
+    photo = shared / "seanlinx" / "test01.jpg"
+    command = [sys.executable, str(checkout / "example" / "detect_image.py"), str(photo), "nowhere.jpg"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.strip().endswith("nowhere.jpg: cannot be read: No such file or directory")
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(Detector().detect(cv2.imread(str(photo))))
+    assert all(line.startswith(str(photo)) and len(line.split()) == 6 for line in lines)
