@@ -78,12 +78,13 @@ class Launch:
         return found
 
     def wait_for_steps(self, out):
-        """Wait until the workers have trained for a while."""
+        """Wait until the workers have trained for a while, and have said so: they report once a second."""
         deadline = time.monotonic() + 200
         while not list(Path(out).glob("checkpoints/pnet/step-*.npz")):
             assert time.monotonic() < deadline
             assert self.process.poll() is None, self.process.stderr.read()
             time.sleep(0.05)
+        time.sleep(3)
 
     def end(self):
         """Return exit code and last line."""
