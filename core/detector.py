@@ -288,7 +288,7 @@ class Detector:
             return self._suppress(_Candidates(squares, squares, np.zeros(0, np.float32), points), mode)
         found = self._look(kind, image, squares)
         stage = self._suppress(found[found.scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
-        return stage if self._legacy or kind != "onet" else self._look_again(image, stage)
+        return self._look_again(image, stage) if kind == "onet" and not self._legacy else stage
 
     def _look(self, kind: str, image: np.ndarray, squares: np.ndarray) -> _Candidates:
         """Return what R- or O-Net says of squares (n, 4)."""
@@ -304,9 +304,11 @@ class Detector:
         little, takes a tenth to a fifth off the points' mean error, and two boxes err less than one
         (docs/detection.md). The scores stay. Two boxes may have come together on one face, so NMS follows once more.
         """
+        if stage.landmarks is None:
+            return stage
         squares = np.rint(box_ops.square(stage.after[:, :4]))
         inside = np.flatnonzero(_touching(squares, image.shape))
-        if len(inside) == 0 or stage.landmarks is None:
+        if len(inside) == 0:
             return stage
         again = self._look("onet", image, squares[inside])
         boxes, scores, points = stage.after[:, :4].copy(), stage.after[:, 4].astype(np.float32), stage.landmarks.copy()

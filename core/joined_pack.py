@@ -76,6 +76,11 @@ class JoinedPack(Pack):
         self.count, self.size = len(self._records), self._records.size
         self._labels = None
 
+    @property
+    def parts(self) -> tuple[Pack, ...]:
+        """The packs that are joined."""
+        return self.packs
+
     def digest(self) -> str:
         """Return a digest of all packs' records, in order."""
         return hashlib.sha256("".join(pack.digest() for pack in self.packs).encode()).hexdigest()

@@ -219,6 +219,11 @@ class Pack:
                 raise InputError(f"{self.path}: expected {name} {expected} as in {MANIFEST_NAME}, got {got}")
         self._labels: Optional[np.ndarray] = None
 
+    @property
+    def parts(self) -> tuple[Pack, ...]:
+        """The packs on disk, each with a manifest, that this one is made of: itself."""
+        return (self,)
+
     def digest(self) -> str:
         """Return the sha256 of the records: what the manifest says, or where it says nothing, of the file."""
         return self.manifest.get("sha256") or sha256(self.path)

@@ -94,7 +94,9 @@ def _add_recipe_options(group: Any) -> None:
     group.add_argument("--augment", choices=AUGMENTATIONS)
     group.add_argument(
         "--no-landmark-mirror",
-        action="store_true",
+        dest="mirror_landmarks",
+        action="store_false",
+        default=None,
         help="do not mirror landmark samples: prepare --landmark-shift has mirrored half of them",
     )
     group.add_argument("--ratio", type=_four_numbers, metavar="P:N:PART:L", help="classes in a batch, as 1:3:1:2")

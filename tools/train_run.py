@@ -103,7 +103,7 @@ def _check_mirror(pack: Pack, config: TrainConfig) -> None:
     """Warn when landmark samples would be mirrored whose points are no mirror images of each other."""
     if not config.landmarks or not config.mirror_landmarks or config.augment == "none":
         return
-    for part in getattr(pack, "packs", (pack,)):
+    for part in pack.parts:
         shift = part.manifest.get("metadata", {}).get("recipe", {}).get("landmark_shift", 0)
         if shift:
             logger.warning(
@@ -134,7 +134,7 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
         schedule=args.schedule,
         warmup=args.warmup,
         augment=args.augment,
-        mirror_landmarks=False if args.no_landmark_mirror else None,
+        mirror_landmarks=args.mirror_landmarks,
         ratio=args.ratio,
         epoch_size=args.epoch_size,
         devices=devices,
@@ -214,16 +214,19 @@ def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[in
     labels = (POSITIVE, NEGATIVE, PART, LANDMARK)
     ratio = {label: weight for label, weight in zip(labels, config.ratio) if weight} or None
     full = AugmentSpec(mirror_landmarks=config.mirror_landmarks)
-    mirror_only = replace(full, blur=0, grey=0, gain=0, offset=0, channel=0)
+    specs = {
+        "none": None,
+        "mirror": replace(full, blur=0, grey=0, gain=0, offset=0, channel=0),
+        "full": full,
+        "strong": replace(full, coarse=0.3),
+    }
     return BatchLoader(
         pack,
         config.batch_size,
         seed=config.seed,
         stratified=config.recipe != "seanlinx" or ratio is not None,
         ratio=ratio,
-        augment={"none": None, "mirror": mirror_only, "full": full, "strong": replace(full, coarse=0.3)}[
-            config.augment
-        ],
+        augment=specs[config.augment],
         shard=shard,
         epoch_size=config.epoch_size,
     )

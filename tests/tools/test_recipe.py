@@ -1,12 +1,10 @@
-import argparse
 import copy
 import json
 
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.options import add_common
-from gluon_mtcnn.tools.pipeline import add_arguments
+from gluon_mtcnn.tools import cli
 from gluon_mtcnn.tools.pipeline_stages import make_steps
 from gluon_mtcnn.tools.recipe import find_recipe, read_recipe, shipped_folder
 
@@ -51,11 +49,9 @@ def test_recipes_that_ship(name, checkout):
 @pytest.mark.parametrize("name", ["default", "quick"])
 @pytest.mark.parametrize("points", [[], ["--landmark-images", "photos", "--landmark-annotations", "points.txt"]])
 def test_commands_take_the_options_of_recipes_that_ship(name, points, tmp_path):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    add_common(parser, None)
     photos = ["--wider-images", "photos", "--wider-annotations", "faces.txt", "--out", str(tmp_path)]
-    steps = make_steps(read_recipe(find_recipe(name)), parser.parse_args([*photos, *points]))
+    args, _ = cli.parse(["pipeline", *photos, *points])
+    steps = make_steps(read_recipe(find_recipe(name)), args)
     assert {"pnet", "rnet", "onet", "thresholds"} <= {step.name for step in steps}
 
 
