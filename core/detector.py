@@ -3,7 +3,7 @@
 One function a stage: P-Net over the pyramid, R-Net and O-Net on squared crops. Three arithmetics: "exact" maps cells
 and squares without rounding more than the crop itself needs; "seanlinx" repeats the original to the digit (rounded
 proposals that are one pixel wider, offsets counted from the clipped square); "official" is in core.official_cascade.
-"exact" looks again at each face that a net with points has found.
+"exact" looks several times at each face that a net with points has found (core.looks).
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any, Optional, Union
 import numpy as np
 
 from gluon_mtcnn.core import boxes as box_ops
+from gluon_mtcnn.core import looks
 from gluon_mtcnn.core.checkpoint import Model, load_model
-from gluon_mtcnn.core.engine import Cells, open_engine
+from gluon_mtcnn.core.engine import Cells, face_probability, log_odds, open_engine
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.image import COLORS, as_bgr, pyramid_scales, read
 from gluon_mtcnn.core.nms import legacy_order
@@ -41,9 +42,9 @@ class Stage:
     ----------
     before : (n, 5) float64
         x1 y1 x2 y2 score as the boxes went into the net. P and R: the boxes that are left after NMS. O: all that passed
-        its threshold, since its NMS works on calibrated boxes.
+        its threshold at the first look, since its NMS works on calibrated boxes.
     after : (m, 5) float64
-        The boxes that are left, moved by the net's offsets; O-Net's with points are the mean of two looks.
+        The boxes that are left, moved by the net's offsets; O-Net's boxes and scores are those of all its looks.
     landmarks : (m, 5, 2) float64 or None
     """
 
@@ -58,16 +59,17 @@ class Stage:
 
 @dataclass
 class _Candidates:
-    """Boxes on their way through a stage: (n, 4), the same calibrated, (n,) scores, (n, 5, 2) landmarks or None."""
+    """Boxes on their way through a stage, the same calibrated, scores, and what R- and O-Net give: points, log-odds."""
 
-    boxes: np.ndarray
-    calibrated: np.ndarray
-    scores: np.ndarray
-    landmarks: Optional[np.ndarray] = None
+    boxes: np.ndarray  # (n, 4)
+    calibrated: np.ndarray  # (n, 4)
+    scores: np.ndarray  # (n,)
+    landmarks: Any = None  # (n, 5, 2)
+    odds: Any = None  # (n,)
 
     def __getitem__(self, index: Any) -> _Candidates:
-        landmarks = None if self.landmarks is None else self.landmarks[index]
-        return _Candidates(self.boxes[index], self.calibrated[index], self.scores[index], landmarks)
+        landmarks, odds = (None if field is None else field[index] for field in (self.landmarks, self.odds))
+        return _Candidates(self.boxes[index], self.calibrated[index], self.scores[index], landmarks, odds)
 
 
 class Detector:
@@ -88,6 +90,8 @@ class Detector:
         Where to stop; default: the last net up to which the model has all.
     compat : {"seanlinx", "official"}, optional
         Repeat the arithmetic of Seanlinx/mtcnn or of the official MATLAB code.
+    look_again : bool, optional
+        Let O-Net look several times at each face (`core.looks`). Default: if it gives points, and not with `compat`.
     color : {"bgr", "rgb"}
         Order of the channels in arrays; PIL images know theirs.
     device : MXNet context, optional
@@ -114,6 +118,7 @@ class Detector:
         compat: Optional[str] = None,
         color: str = "bgr",
         device: Any = None,
+        look_again: Optional[bool] = None,
     ) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
         self.thresholds = tuple(self.model.thresholds if thresholds is None else thresholds)
@@ -123,6 +128,8 @@ class Detector:
             raise InputError(f"compat: expected 'seanlinx' or 'official', got {compat!r}")
         if compat == "official" and engine != "mxnet":
             raise InputError(f"compat 'official' runs with engine 'mxnet' only, got {engine!r}")
+        if compat and look_again:
+            raise InputError(f"compat {compat!r} looks once at a face, as the original does")
         if color not in COLORS:
             raise InputError(f"color must be 'bgr' or 'rgb', but got {color!r}")
         self.kinds = _stages(self.model, last_stage)
@@ -133,6 +140,9 @@ class Detector:
         self.min_face, self.scale_factor, self.color = min_face, scale_factor, color
         pyramid_scales(1, 1, min_face, scale_factor)  # refuse bad values here, not at the first image
         self._legacy = compat == "seanlinx"
+        if look_again is None:
+            look_again = compat is None and "onet" in self.model.nets and self.model.nets["onet"].spec.landmarks
+        self._again = look_again
         self._clipped = self._legacy or self.model.calibration == "clipped"
         self._engine = open_engine(engine, self.model, device)
         self._official: Optional[OfficialCascade] = None
@@ -283,39 +293,68 @@ class Detector:
         squares = np.rint(box_ops.square(candidates))
         squares = squares[_touching(squares, image.shape)]
         mode = "union" if kind == "rnet" else "minimum"
+        found = self._look(kind, image, squares)
+        if kind == "onet" and self._again:
+            return self._look_again(image, squares, found)
+        return self._suppress(found[found.scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
+
+    def _look(
+        self, kind: str, image: np.ndarray, squares: np.ndarray, mirrored: Optional[np.ndarray] = None
+    ) -> _Candidates:
+        """Return what R- or O-Net says of squares (n, 4), of those of the mask (n,) from their mirror images."""
         if len(squares) == 0:
             points = np.zeros((0, 5, 2)) if self.model.nets[kind].spec.landmarks else None
-            return self._suppress(_Candidates(squares, squares, np.zeros(0, np.float32), points), mode)
-        found = self._look(kind, image, squares)
-        stage = self._suppress(found[found.scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
-        return self._look_again(image, stage) if kind == "onet" and not self._legacy else stage
-
-    def _look(self, kind: str, image: np.ndarray, squares: np.ndarray) -> _Candidates:
-        """Return what R- or O-Net says of squares (n, 4)."""
-        scores, offsets, fractions = self._engine.refine(kind, image, squares)
+            nothing = np.zeros(0, np.float32)
+            return _Candidates(squares, squares, nothing, points, nothing)
+        odds, offsets, fractions = self._engine.refine(kind, image, squares, mirrored)
+        if mirrored is not None:
+            offsets = np.where(mirrored[:, None], box_ops.mirror_offsets(offsets), offsets)
+            if fractions is not None:
+                fractions = np.where(mirrored[:, None], box_ops.mirror_landmarks(fractions), fractions)
         bases = box_ops.clip(squares, *image.shape[:2]) if self._clipped else squares
         points = None if fractions is None else box_ops.decode_landmarks(squares, fractions)
-        return _Candidates(bases, box_ops.decode(bases, offsets), scores, points)
+        return _Candidates(bases, box_ops.decode(bases, offsets), face_probability(odds), points, odds)
 
-    def _look_again(self, image: np.ndarray, stage: Stage) -> Stage:
-        """Return the faces with points as O-Net sees them in the squares around their boxes, boxes as both looks' mean.
+    def _look_again(self, image: np.ndarray, squares: np.ndarray, first: _Candidates) -> Stage:
+        """Return the faces as all looks of O-Net together see them, given the first look at each square (n, 4).
 
-        The square that a face was found in may hold half of it. For the few boxes that are left another look costs
-        little, takes a tenth to a fifth off the points' mean error, and two boxes err less than one
-        (docs/detection.md). The scores stay. Two boxes may have come together on one face, so NMS follows once more.
+        What is near enough to the threshold is seen mirrored; NMS; what is left is seen in the squares around its box.
+        The log-odds are the mean of those of the first two and of the others, the box is the mean of the others'. Boxes
+        may have met on one face, so NMS follows once more. Points come from the squares around the final box.
         """
-        if stage.landmarks is None:
-            return stage
-        squares = np.rint(box_ops.square(stage.after[:, :4]))
-        inside = np.flatnonzero(_touching(squares, image.shape))
-        if len(inside) == 0:
-            return stage
-        again = self._look("onet", image, squares[inside])
-        boxes, scores, points = stage.after[:, :4].copy(), stage.after[:, 4].astype(np.float32), stage.landmarks.copy()
-        boxes[inside] = (boxes[inside] + again.calibrated) / 2
-        points[inside] = again.landmarks
-        left = self._suppress(_Candidates(boxes, boxes, scores, points), "minimum")
-        return Stage(stage.before, left.after, left.landmarks)
+        threshold = self.thresholds[NETS.index("onet")]
+        passed = first[first.scores > np.float32(threshold)]
+        passed = passed[_order(passed.scores, self._legacy)]
+        least = log_odds(threshold) - np.array(looks.MARGINS)
+        near = first.odds > least[0]
+        found = first[near]
+        twin = self._look("onet", image, squares[near], np.ones(near.sum(), bool))
+        found.calibrated = (found.calibrated + twin.calibrated) / 2
+        found.odds = (found.odds + twin.odds) / 2
+        found = self._strongest(found[found.odds > least[1]])
+        seen, again = self._look_around(image, found.calibrated, looks.FACE_LOOKS)
+        found.calibrated[seen] = again.calibrated.mean(axis=0)
+        found.odds[seen] = (found.odds[seen] + again.odds.mean(axis=0)) / 2
+        found.scores = face_probability(found.odds)
+        found = self._strongest(found[found.scores > np.float32(threshold)])
+        if found.landmarks is not None:
+            seen, again = self._look_around(image, found.calibrated, looks.POINT_LOOKS)
+            found.landmarks[seen] = again.landmarks.mean(axis=0)
+        return Stage(_rows(passed.boxes, passed.scores), _rows(found.calibrated, found.scores), found.landmarks)
+
+    def _strongest(self, found: _Candidates) -> _Candidates:
+        """Return what NMS leaves of O-Net's faces, by log-odds: float32 has no digits for scores so near to 1."""
+        order = np.argsort(-found.odds, kind="stable")
+        return found[self._engine.nms(found.calibrated, found.odds, self._overlaps["minimum"], "minimum", order)]
+
+    def _look_around(
+        self, image: np.ndarray, boxes: np.ndarray, asked: Sequence[looks.Look]
+    ) -> tuple[np.ndarray, _Candidates]:
+        """Return which of the boxes (n, 4), m, lie in the image, and what k looks of O-Net see there: (k, m, ...)."""
+        squares, mirrored = looks.squares_to_see(boxes, asked)
+        seen = _touching(squares.reshape(-1, 4), image.shape).reshape(len(asked), -1).all(axis=0)
+        found = self._look("onet", image, squares[:, seen].reshape(-1, 4), mirrored[:, seen].ravel())
+        return seen, found[np.arange(len(found.boxes)).reshape(len(asked), -1)]
 
     def _suppress(self, found: _Candidates, mode: str) -> Stage:
         """Return what NMS leaves: on the boxes (union) or on the calibrated boxes (minimum)."""
@@ -325,11 +364,12 @@ class Detector:
         else:
             before = found[order]
             left = found[self._engine.nms(found.calibrated, found.scores, self._overlaps[mode], mode, order)]
-        return Stage(
-            np.concatenate([before.boxes, before.scores[:, None]], axis=1),
-            np.concatenate([left.calibrated, left.scores[:, None]], axis=1),
-            left.landmarks,
-        )
+        return Stage(_rows(before.boxes, before.scores), _rows(left.calibrated, left.scores), left.landmarks)
+
+
+def _rows(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Return x1 y1 x2 y2 score (n, 5)."""
+    return np.concatenate([boxes, scores[:, None]], axis=1)
 
 
 def _order(scores: np.ndarray, legacy: bool) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from gluon_mtcnn.core.checkpoint import Model
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.fold import LANES, Layer, fold
-from gluon_mtcnn.core.image import crop_and_resize
+from gluon_mtcnn.core.image import crop_and_resize, mirror_some
 from gluon_mtcnn.core.nms import nms
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.tape import HEIGHTS, WIDTHS, Tape, planar, planar_levels
@@ -62,9 +62,12 @@ class Engine(Protocol):
         """Run the P-Net on the image resized to each (height, width); return the cells above the threshold."""
 
     def refine(
-        self, kind: str, image: np.ndarray, squares: np.ndarray
+        self, kind: str, image: np.ndarray, squares: np.ndarray, mirrored: Optional[np.ndarray] = None
     ) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
-        """Run R- or O-Net on squares (n, 4), n >= 1; return scores (n,), offsets (n, 4), landmarks (n, 10) or None."""
+        """Run R- or O-Net on squares (n, 4), n >= 1; return log-odds (n,), offsets (n, 4), landmarks (n, 10) or None.
+
+        Squares of the mask `mirrored` (n,) are seen mirrored, and what is said of them is of the mirror image.
+        """
 
     def nms(self, boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: str, order: np.ndarray) -> np.ndarray:
         """Suppress, as `core.nms.nms`."""
@@ -103,12 +106,13 @@ def open_engine(name: str, model: Model, device: Any = None) -> Engine:
 
 
 def face_probability(logits: np.ndarray) -> np.ndarray:
-    """Return the softmax of the face (n,) float32 from the difference of the two logits (n,)."""
+    """Return the softmax of the face (n,) float32 from the difference of the two logits (n,), its log-odds."""
     small = np.exp(-np.abs(logits), dtype=np.float32)
     return np.where(logits >= 0, np.float32(1), small) / (1 + small)
 
 
-def _logit(probability: float) -> float:
+def log_odds(probability: float) -> float:
+    """Return ``log(p / (1 - p))``; infinite from 0 down and from 1 up."""
     if not 0 < probability < 1:
         return -math.inf if probability <= 0 else math.inf
     return math.log(probability / (1 - probability))
@@ -139,7 +143,7 @@ class FoldedEngine:
             return Cells.concatenate([])
         spec = self._specs["pnet"]
         tape, levels = Tape(sizes, spec.ceil, spec.cell, spec.stride), planar_levels(image, sizes)
-        least, parts = _logit(threshold) - LOGIT_MARGIN, []
+        least, parts = log_odds(threshold) - LOGIT_MARGIN, []
         for window in tape.windows():
             runner = self._runner("pnet", (1, 4, window.height, window.width))
             tape.paint(window, levels, runner.input[0])
@@ -153,13 +157,15 @@ class FoldedEngine:
         return cells[np.lexsort((cells.column, cells.row, cells.level))]
 
     def refine(
-        self, kind: str, image: np.ndarray, squares: np.ndarray
+        self, kind: str, image: np.ndarray, squares: np.ndarray, mirrored: Optional[np.ndarray] = None
     ) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
         """See `Engine`."""
         size, largest = INPUT_SIZE[kind], BATCHES[kind][-1]
         outputs = []
         for start in range(0, len(squares), largest):
             crops = crop_and_resize(image, squares[start : start + largest], size)
+            if mirrored is not None:
+                mirror_some(crops, mirrored[start : start + largest])
             count = len(crops)
             batch = next(b for b in BATCHES[kind] if b >= count)
             runner = self._runner(kind, (batch, 3, size, size))
@@ -168,7 +174,7 @@ class FoldedEngine:
             outputs.append(runner.run()[:count])
         output = np.concatenate(outputs)
         return (
-            face_probability(output[:, 0]),
+            output[:, 0],
             output[:, BOX],
             output[:, POINTS] if self._specs[kind].landmarks else None,
         )

@@ -189,6 +189,11 @@ def _crop_beyond(image: np.ndarray, edges: tuple[int, int, int, int], target: np
         cv2.resize(patch, target.shape[:2], target, 0, 0, cv2.INTER_LINEAR)
 
 
+def mirror_some(images: np.ndarray, chosen: np.ndarray) -> None:
+    """Mirror the images (n, h, w, 3) of a mask (n,) left to right, in place."""
+    images[chosen] = images[chosen, :, ::-1]
+
+
 def normalise(images: np.ndarray) -> np.ndarray:
     """Return (n, h, w, 3) uint8 as the nets' input: (n, 3, h, w) float32, ``(x - 127.5) / 128``."""
     return (images.transpose(0, 3, 1, 2).astype(np.float32) - np.float32(MEAN)) * np.float32(SCALE)

@@ -16,7 +16,7 @@ import numpy as np
 from gluon_mtcnn.core.boxes import area, intersection
 from gluon_mtcnn.core.checkpoint import Model
 from gluon_mtcnn.core.engine import Cells
-from gluon_mtcnn.core.image import normalise
+from gluon_mtcnn.core.image import mirror_some, normalise
 from gluon_mtcnn.core.network import ConvStage, Net
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.types import INPUT_SIZE
@@ -60,17 +60,20 @@ class PlainEngine:
         return Cells.concatenate(parts)
 
     def refine(
-        self, kind: str, image: np.ndarray, squares: np.ndarray
+        self, kind: str, image: np.ndarray, squares: np.ndarray, mirrored: Optional[np.ndarray] = None
     ) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
         """See `core.engine.Engine`."""
         crops = np.stack([_crop(image, square, INPUT_SIZE[kind]) for square in squares.astype(np.int64)])
+        if mirrored is not None:
+            mirror_some(crops, mirrored)
         parts = []
         for start in range(0, len(crops), BATCH[kind]):
             batch = crops[start : start + BATCH[kind]]
             padded = batch[np.arange(BATCH[kind]) % len(batch)]
             parts.append([output[: len(batch)] for output in self._forward(kind, padded)])
         probability, offsets, *landmarks = (np.concatenate(outputs) for outputs in zip(*parts))
-        return probability[:, 1], offsets, landmarks[0] if landmarks else None
+        other, face = np.maximum(probability, np.finfo(np.float32).tiny).T
+        return np.log(face) - np.log(other), offsets, landmarks[0] if landmarks else None
 
     def nms(self, boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: str, order: np.ndarray) -> np.ndarray:
         """Return what greedy suppression keeps, one box at a time."""

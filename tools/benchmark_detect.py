@@ -62,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
     paths = _photos(args)
     model = open_model(args)
     model.require(NETS)
-    options = {"min_face": args.min_face, "thresholds": args.thresholds or model.thresholds, "compat": args.compat}
+    options = {name: getattr(args, name) for name in ("min_face", "compat", "look_again")}
+    options["thresholds"] = args.thresholds or model.thresholds
     detectors, missing = _open_detectors(model, options)
     peers = {} if args.no_peers else open_peers(options["min_face"], options["thresholds"])
     times, verdicts, sides = _compare(paths, detectors, peers, args.quiet)

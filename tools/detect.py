@@ -113,9 +113,8 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
-    detector = Detector(
-        model, args.engine, args.min_face, args.thresholds, last_stage=args.last_stage, compat=args.compat
-    )
+    options = {name: getattr(args, name) for name in ("engine", "min_face", "thresholds", "last_stage", "compat")}
+    detector = Detector(model, look_again=args.look_again, **options)
     landmarks = model.nets[detector.kinds[-1]].spec.landmarks
     with ExitStack() as stack:
         outputs = Outputs(_open_outputs(args, sources, landmarks, stack))

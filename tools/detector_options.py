@@ -12,16 +12,18 @@ from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.options import positive_float, three_thresholds
 
-LOW_LAST_THRESHOLD = 0.02  # keeps nearly all that O-Net sees, so that a curve reaches its right end
+LOW_LAST_THRESHOLD = 0.002  # keeps nearly all that O-Net sees, so that a curve reaches its right end
 
 
 def add_detector_options(
     parser: argparse.ArgumentParser,
-    thresholds: str = "the model's first two and .02",
+    thresholds: str = "the model's first two and .002",
     title: str = "detector (with --images)",
     engine: bool = True,
 ) -> None:
-    """Add --model, --min-face, --thresholds, --engine and --compat; `thresholds` and `title` are texts of the help.
+    """Add --model, --min-face, --thresholds, --engine, --compat and --look-again.
+
+    `thresholds` and `title` are texts of the help.
 
     Without `engine`, a command that runs several has no --engine.
     """
@@ -35,6 +37,10 @@ def add_detector_options(
         text = "what runs the nets, default %(default)s; plain: as the original does, to compare"
         group.add_argument("--engine", choices=ENGINES, default="mxnet", help=text)
     group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
+    text = (
+        "O-Net sees each face several times, or once (default: several times if it gives points and without --compat)"
+    )
+    group.add_argument("--look-again", action=argparse.BooleanOptionalAction, help=text)
 
 
 def open_model(args: argparse.Namespace) -> Any:
@@ -62,7 +68,7 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
     ----------
     args : parsed options of `add_detector_options`
     thresholds : three floats, optional
-        When the user gave none; by default the model's first two and .02, so that curves are full.
+        When the user gave none; by default the model's first two and .002, so that curves are full.
 
     Returns
     -------
@@ -81,4 +87,5 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
 
     own = model.thresholds
     used = args.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
-    return Detector(model, args.engine, args.min_face, used, compat=args.compat), max(own[2], used[2])
+    options = {"compat": args.compat, "look_again": args.look_again}
+    return Detector(model, args.engine, args.min_face, used, **options), max(own[2], used[2])

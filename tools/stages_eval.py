@@ -215,7 +215,7 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
-    options = {name: getattr(args, name) for name in ("engine", "min_face", "compat", "last_stage")}
+    options = {name: getattr(args, name) for name in ("engine", "min_face", "compat", "last_stage", "look_again")}
     lowest = tuple(map(min, args.lowest, args.thresholds or args.lowest))
     curves, figures = evaluate_stages(Detector(model, thresholds=lowest, **options), photos, faces, args)
     thresholds = tuple(figures[k]["threshold"] if k in figures else model.thresholds[i] for i, k in enumerate(NETS))

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core import image as images
+from gluon_mtcnn.core import looks
 from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.detector import Detector, Stage, _Candidates
+from gluon_mtcnn.core.detector import Detector, _Candidates
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.network import NetSpec, build, initialise
@@ -94,6 +95,7 @@ def test_colour_order_matters_and_is_explicit(model, photo):
         ({"scale_factor": 1.2}, "scale factor in"),
         ({"compat": "caffe"}, "compat: expected 'seanlinx' or 'official', got 'caffe'"),
         ({"engine": "torch"}, "engine: expected mxnet, onnx, plain, got 'torch'"),
+        ({"compat": "seanlinx", "look_again": True}, "compat 'seanlinx' looks once at a face"),
         ({"engine": "onnx", "compat": "official"}, "compat 'official' runs with engine 'mxnet' only"),
         ({"last_stage": "qnet"}, "last stage: expected pnet, rnet, onet, got 'qnet'"),
     ],
@@ -114,19 +116,62 @@ def test_landmarks_follow_the_square(model, photo):
     np.testing.assert_allclose(stage.after[0, :4], square[0] + 48 * offsets.asnumpy()[0], rtol=1e-5)
 
 
+def looked(model, engine="mxnet", threshold=0.3):
+    """Return detectors that look several times and once."""
+    thresholds = (0.3, 0.3, threshold)
+    return (Detector(model, engine, thresholds=thresholds, look_again=again) for again in (None, False))
+
+
 @pytest.mark.parametrize("engine", ENGINES)
-def test_another_look_gives_points_and_half_of_the_box(model, photo, engine):
-    """Points come from the square around the calibrated box; the box is the mean of what both looks say."""
+def test_a_mirrored_look_is_a_look_at_the_mirrored_photo(model, photo, engine):
+    detector = Detector(model, engine)
+    squares, flipped = np.array([[20.0, 10, 67, 57], [50, 30, 69, 49]]), np.array([[22.0, 10, 69, 57]])
+    ours = detector._look("onet", photo, squares, np.array([True, False]))
+    straight = detector._look("onet", photo, squares)
+    mirror = detector._look("onet", np.ascontiguousarray(photo[:, ::-1]), flipped)
+    np.testing.assert_allclose(ours.odds, [mirror.odds[0], straight.odds[1]], rtol=1e-5, atol=1e-6)
+    x1, y1, x2, y2 = mirror.calibrated[0]
+    np.testing.assert_allclose(ours.calibrated[0], [89 - x2, y1, 89 - x1, y2], rtol=1e-5)
+    np.testing.assert_allclose(ours.calibrated[1], straight.calibrated[1], rtol=1e-5)
+    points = mirror.landmarks[0][[1, 0, 2, 4, 3]] * [-1, 1] + [90, 0]
+    np.testing.assert_allclose(ours.landmarks[0], points, rtol=1e-5)
+    assert np.abs(ours.odds[0] - straight.odds[0]) > 1e-4
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_all_looks_give_score_box_and_points(model, photo, engine):
+    """Composed from single looks: the square and its mirror, four squares around that box, three around the final."""
     candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
-    found = Detector(model, engine).stage("onet", photo, candidates)
-    once = Detector(model, engine, compat="seanlinx")  # looks once, the same where squares lie in the photo
-    first = once.stage("onet", photo, candidates)
-    np.testing.assert_array_equal(found.after[:, 4], first.after[:, 4])
-    for box, first_box, points in zip(found.after, first.after, found.landmarks):
-        second = once.stage("onet", photo, first_box[None, :4])
-        np.testing.assert_allclose(points, second.landmarks[0], rtol=1e-4)
-        np.testing.assert_allclose(box[:4], (first_box[:4] + second.after[0, :4]) / 2, rtol=1e-4)
-    assert np.abs(found.landmarks - first.landmarks).max() > 0.5
+    detector, once = looked(model, engine)
+    found = detector.stage("onet", photo, candidates)
+    assert len(found.after) == 2
+    for square in candidates:
+        first, twin = (once._look("onet", photo, square[None], np.array([m])) for m in (False, True))
+        box, odds = (first.calibrated + twin.calibrated) / 2, (first.odds + twin.odds) / 2
+        squares, mirrored = looks.squares_to_see(box, looks.FACE_LOOKS)
+        faces = [once._look("onet", photo, s, m) for s, m in zip(squares, mirrored)]
+        final = np.mean([face.calibrated for face in faces], axis=0)
+        odds = (odds + np.mean([face.odds for face in faces], axis=0)) / 2
+        row = np.abs(found.after[:, :4] - final).sum(axis=1).argmin()
+        np.testing.assert_allclose(found.after[row, :4], final[0], rtol=1e-4)
+        np.testing.assert_allclose(found.after[row, 4], 1 / (1 + np.exp(-odds[0])), rtol=1e-4)
+        squares, _ = looks.squares_to_see(final, looks.POINT_LOOKS)
+        points = np.mean([once._look("onet", photo, s).landmarks[0] for s in squares], axis=0)
+        np.testing.assert_allclose(found.landmarks[row], points, rtol=1e-4)
+    alone = once.stage("onet", photo, candidates)
+    np.testing.assert_array_equal(found.before, alone.before)
+    assert np.abs(found.landmarks - alone.landmarks).max() > 0.5
+
+
+def test_nets_without_points_look_once_unless_told_otherwise(model, photo):
+    nets = {**model.nets, "onet": build(NetSpec("onet"))}
+    initialise(nets["onet"], seed=2)
+    bare, candidates = Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
+    default, once, again = (Detector(bare, look_again=value) for value in (None, False, True))
+    found, alone, told = (detector.stage("onet", photo, candidates) for detector in (default, once, again))
+    np.testing.assert_array_equal(found.after, alone.after)
+    assert told.landmarks is None
+    assert (told.after[:, :4] != alone.after[:, :4]).all()
 
 
 def test_an_rnet_with_points_looks_once(model, photo):
@@ -135,33 +180,69 @@ def test_an_rnet_with_points_looks_once(model, photo):
     initialise(nets["rnet"], seed=1)
     candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
     found, once = (
-        Detector(Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), compat=compat).stage("rnet", photo, candidates)
-        for compat in (None, "seanlinx")
+        Detector(Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), look_again=again).stage("rnet", photo, candidates)
+        for again in (None, False)
     )
     assert len(found.after) == 2
     np.testing.assert_array_equal(found.after, once.after)
     np.testing.assert_array_equal(found.landmarks, once.landmarks)
 
 
+def answers(detector, monkeypatch, *given):
+    """Let O-Net say these things, one a call: (boxes, log-odds); return the numbers of squares in each."""
+    asked, left = [], list(given)
+
+    def look(kind, image, squares, mirrored=None):
+        asked.append(len(squares))
+        boxes, odds = left.pop(0)
+        boxes = np.broadcast_to(np.array(boxes, float), (len(squares), 4)).copy()
+        odds = np.broadcast_to(np.array(odds, np.float32), len(squares)).copy()
+        return _Candidates(squares, boxes, 1 / (1 + np.exp(-odds)), np.zeros((len(squares), 5, 2)), odds)
+
+    monkeypatch.setattr(detector, "_look", look)
+    return asked
+
+
 def test_boxes_that_meet_on_one_face_are_suppressed(model, photo, monkeypatch):
-    """The first looks' boxes overlap by less than .7; the second look moves both to one place."""
-    detector, face = Detector(model), np.array([20.0, 20, 59, 59])
-    after = np.array([[20.0, 20, 59, 59, 0.9], [34, 20, 73, 59, 0.8]])  # overlap 26 / 40 = .65; means: 33 / 40 = .83
-    seen = _Candidates(after[:, :4], np.tile(face, (2, 1)), np.ones(2, np.float32), np.zeros((2, 5, 2)))
-    monkeypatch.setattr(detector, "_look", lambda kind, image, squares: seen)
-    stage = detector._look_again(photo, Stage(after, after, np.ones((2, 5, 2))))
-    np.testing.assert_allclose(stage.after, [[20, 20, 59, 59, 0.9]], rtol=1e-6)
+    """The first looks' boxes overlap by less than .7; the further looks move both to one place."""
+    detector, _ = looked(model)
+    apart = [[20, 20, 59, 59], [34, 20, 73, 59]]  # overlap 26 / 40 = .65
+    face = [20, 20, 59, 59]
+    asked = answers(detector, monkeypatch, (apart, [2, 1]), (apart, [2, 1]), (face, 2), (face, 0))
+    stage = detector._refine("onet", photo, np.array(apart, float))
+    assert asked == [2, 2, 8, 3]
+    np.testing.assert_allclose(stage.after, [[*face, 1 / (1 + np.exp(-2))]], rtol=1e-6)
     assert stage.landmarks.shape == (1, 5, 2)
+    assert len(stage.before) == 2
 
 
-def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo):
-    """Offsets may carry a box out of the photo: its points, and itself, are kept."""
-    after = np.array([[-60.0, -60, -20, -20, 0.75], [10, 12, 57, 59, 0.5]])
-    stage = Detector(model)._look_again(photo, Stage(after, after, np.full((2, 5, 2), 7.0)))
-    np.testing.assert_array_equal(stage.after[0], after[0])
-    assert (stage.landmarks[0] == 7).all()
-    assert (stage.after[1, :4] != after[1, :4]).all()
-    assert (stage.landmarks[1] != 7).all()
+def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeypatch):
+    """Threshold .5, log-odds 0: -5 is too far, -4 and -1 are not; only what all looks put above it is a face."""
+    detector, _ = looked(model, threshold=0.5)
+    places = np.array([[0.0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9], [60, 0, 69, 9]])
+    asked = answers(
+        detector,
+        monkeypatch,
+        (places, [-5, -4, -1, 1]),
+        (places[1:], [-3, 2, 1]),  # means -3.5, .5, 1: the first of the three is given up
+        (np.tile(places[[3, 2]], (4, 1)), [-3, 1] * 4),  # ends, the best first: -1, .75
+        (places[2], 0),
+    )
+    stage = detector._refine("onet", photo, places)
+    assert asked == [4, 3, 8, 3]
+    np.testing.assert_allclose(stage.after, [[40, 0, 49, 9, 1 / (1 + np.exp(-0.75))]], rtol=1e-6)
+    np.testing.assert_array_equal(stage.before[:, :4], places[3:])  # at the first look
+
+
+def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo, monkeypatch):
+    """Offsets may carry a box out of the photo: what the first two looks said of it is kept."""
+    detector, _ = looked(model)
+    boxes, inside = [[-60, -60, -20, -20], [10, 12, 57, 59]], [10, 12, 47, 49]
+    asked = answers(detector, monkeypatch, (boxes, [3, 2]), (boxes, [3, 2]), (inside, 1), (inside, 1))
+    stage = detector._refine("onet", photo, np.array([[0.0, 0, 30, 30], [10, 12, 57, 59]]))
+    assert asked == [2, 2, 4, 3]
+    np.testing.assert_allclose(stage.after[0], [-60, -60, -20, -20, 1 / (1 + np.exp(-3))], rtol=1e-6)
+    np.testing.assert_allclose(stage.after[1], [10, 12, 47, 49, 1 / (1 + np.exp(-1.5))], rtol=1e-6)
 
 
 RUNS = ["fddb_default_0.6_0.7_0.7_min24", "min20_0.6_0.7_0.7", "demo_default_0.5_0.5_0.7_min40"]

@@ -31,7 +31,7 @@ def model(tmp_path_factory):
 
 def test_curves_use_a_low_last_threshold_and_the_models_own_is_the_operating_point(model):
     detector, operating = open_detector(options("--model", model, "--min-face", 33))
-    assert detector.thresholds == (0.55, 0.65, 0.02)
+    assert detector.thresholds == (0.55, 0.65, 0.002)
     assert detector.min_face == 33
     assert operating == 0.75
 
@@ -46,6 +46,14 @@ def test_given_thresholds_win_and_may_raise_the_operating_point(model):
     detector, operating = open_detector(options("--model", model, "--thresholds", ".1,.2,.9"), (0.6, 0.7, 0.7))
     assert detector.thresholds == (0.1, 0.2, 0.9)
     assert operating == 0.9
+
+
+def test_the_number_of_looks_can_be_asked_for(model):
+    """These nets have no points: they look once by default."""
+    given = ((), ("--look-again",), ("--no-look-again",))
+    assert [open_detector(options("--model", model, *argv))[0]._again for argv in given] == [False, True, False]
+    with pytest.raises(InputError, match="compat 'seanlinx' looks once"):
+        open_detector(options("--model", model, "--compat", "seanlinx", "--look-again"))
 
 
 @pytest.mark.parametrize("smallest", ["0", "-3", "nan", "inf"])
