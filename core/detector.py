@@ -92,6 +92,8 @@ class Detector:
         Repeat the arithmetic of Seanlinx/mtcnn or of the official MATLAB code.
     look_again : bool, optional
         Let O-Net look several times at each face (`core.looks`). Default: if it gives points, and not with `compat`.
+        Which faces are near enough to be looked at again depends on the threshold: a few of those that pass a high one
+        in a run at a low one are not found at the high one.
     color : {"bgr", "rgb"}
         Order of the channels in arrays; PIL images know theirs.
     device : MXNet context, optional
@@ -142,7 +144,7 @@ class Detector:
         self._legacy = compat == "seanlinx"
         if look_again is None:
             look_again = compat is None and "onet" in self.model.nets and self.model.nets["onet"].spec.landmarks
-        self._again = look_again
+        self.look_again = look_again
         self._clipped = self._legacy or self.model.calibration == "clipped"
         self._engine = open_engine(engine, self.model, device)
         self._official: Optional[OfficialCascade] = None
@@ -223,10 +225,15 @@ class Detector:
             other._lock = threading.Lock()
         return other
 
+    def with_thresholds(self, thresholds: tuple[float, ...]) -> Detector:
+        """Return a clone with these thresholds of P, R and O."""
+        other = self.clone()
+        other.thresholds = thresholds
+        return other
+
     def with_thresholds_moved(self, step: float) -> Detector:
         """Return a clone whose thresholds of scores and of overlaps are all higher by `step`."""
-        other = self.clone()
-        other.thresholds = tuple(threshold + step for threshold in self.thresholds)
+        other = self.with_thresholds(tuple(threshold + step for threshold in self.thresholds))
         other._overlaps = {mode: overlap + step for mode, overlap in self._overlaps.items()}
         return other
 
@@ -294,7 +301,7 @@ class Detector:
         squares = squares[_touching(squares, image.shape)]
         mode = "union" if kind == "rnet" else "minimum"
         found = self._look(kind, image, squares)
-        if kind == "onet" and self._again:
+        if kind == "onet" and self.look_again:
             return self._look_again(image, squares, found)
         return self._suppress(found[found.scores > np.float32(self.thresholds[NETS.index(kind)])], mode)
 
@@ -324,11 +331,11 @@ class Detector:
         """
         threshold = self.thresholds[NETS.index("onet")]
         passed = first[first.scores > np.float32(threshold)]
-        passed = passed[_order(passed.scores, self._legacy)]
+        passed = passed[np.argsort(-passed.scores, kind="stable")]
         least = log_odds(threshold) - np.array(looks.MARGINS)
         near = first.odds > least[0]
         found = first[near]
-        twin = self._look("onet", image, squares[near], np.ones(near.sum(), bool))
+        twin = self._look("onet", image, squares[near], np.ones(len(found.boxes), bool))
         found.calibrated = (found.calibrated + twin.calibrated) / 2
         found.odds = (found.odds + twin.odds) / 2
         found = self._strongest(found[found.odds > least[1]])

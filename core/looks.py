@@ -15,8 +15,8 @@ import numpy as np
 from gluon_mtcnn.core import boxes as box_ops
 
 # A face that falls below the threshold by more, in log-odds, is not looked at again, after one look and after two. Of
-# those that would pass in the end one in a hundred is lost, and most of the looks are saved.
-MARGINS = (4.5, 3.0)
+# those that would pass in the end a few in a thousand are lost, and most of the looks are saved.
+MARGINS = (4.5, 4.0)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class PlainEngine:
         return other
 
     def _forward(self, kind: str, images: np.ndarray) -> list[np.ndarray]:
-        """Bind, run and return probabilities of both classes, offsets and, from a landmark head, landmarks."""
+        """Bind, run and return what `plain_symbol` does."""
         symbol, arrays = self._symbols[kind]
         with self._lock:
             data = mx.nd.array(normalise(images), ctx=self._device)
@@ -71,9 +71,8 @@ class PlainEngine:
             batch = crops[start : start + BATCH[kind]]
             padded = batch[np.arange(BATCH[kind]) % len(batch)]
             parts.append([output[: len(batch)] for output in self._forward(kind, padded)])
-        probability, offsets, *landmarks = (np.concatenate(outputs) for outputs in zip(*parts))
-        other, face = np.maximum(probability, np.finfo(np.float32).tiny).T
-        return np.log(face) - np.log(other), offsets, landmarks[0] if landmarks else None
+        logits, offsets, *landmarks = (np.concatenate(outputs) for outputs in zip(*parts))
+        return logits[:, 1] - logits[:, 0], offsets, landmarks[0] if landmarks else None
 
     def nms(self, boxes: np.ndarray, scores: np.ndarray, threshold: float, mode: str, order: np.ndarray) -> np.ndarray:
         """Return what greedy suppression keeps, one box at a time."""
@@ -101,7 +100,10 @@ def _crop(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
 
 
 def plain_symbol(net: Net) -> tuple[Any, dict[str, Any]]:
-    """Return a net as the original writes it (MXNet's own PReLU, softmax at the end), and its other arguments."""
+    """Return a net as the original writes it (MXNet's own PReLU), and its other arguments.
+
+    Its outputs: of both classes the probabilities (P-Net) or logits, then offsets and, from a landmark head, landmarks.
+    """
     value, arrays = mx.sym.var("data"), {}
 
     def linear(value: Any, block: Any, name: str) -> Any:
@@ -128,7 +130,8 @@ def plain_symbol(net: Net) -> tuple[Any, dict[str, Any]]:
         value = pool(value, block) if block.pool is not None and block.pool_first else value
         value = prelu(value, block.prelu, f"{name}_prelu")
         value = pool(value, block) if block.pool is not None and not block.pool_first else value
-    heads = [mx.sym.softmax(linear(value, net.face_head, "face"), axis=1), linear(value, net.box_head, "box")]
+    faces = linear(value, net.face_head, "face")
+    heads = [mx.sym.softmax(faces, axis=1) if net.spec.kind == "pnet" else faces, linear(value, net.box_head, "box")]
     if net.landmark_head is not None:
         heads.append(linear(value, net.landmark_head, "landmark"))
     return mx.sym.Group(heads), arrays

@@ -343,6 +343,7 @@ def open_detector(net: str, mining: Mining) -> Any:
         thresholds=mining.thresholds,
         last_stage=mining.last_stage(net),
         compat=mining.compat,
+        look_again=False,  # what a net is mined for is what it gets wrong at a look
     )
 
 

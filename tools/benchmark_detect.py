@@ -72,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         "photos": len(paths),
         "longer_side_p50": float(np.median(sides)),
         **options,
+        "look_again": detectors["plain"].look_again,
         "engines": {
             name: {
                 **_figures(times[name]),

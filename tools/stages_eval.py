@@ -186,10 +186,15 @@ def evaluate_stages(
         curve = sweep(faces, scores, _grid(lowest, args.thresholds and args.thresholds[NETS.index(kind)]), found)
         chosen = pick(kind, curve, args)
         threshold = cut(curve.thresholds[chosen])
+        at = curve.at(chosen)
+        if kind == "onet" and detector.look_again:  # at a lower threshold it looks at more faces, and finds more
+            exact = detector.with_thresholds((*detector.thresholds[:2], float(threshold)))
+            again = stage_scores(faces, run_stage(exact, kind, photos, candidates, args.quiet))
+            at = sweep(faces, again, curve.thresholds[[chosen]], found).at(0)
         found = faces.counted & (scores.best > threshold)
         candidates = [boxes[boxes[:, 4] > threshold, :4] for boxes in rows]
         curves[kind] = curve
-        figures[kind] = {"lowest": lowest, **curve.at(chosen), "at_proposals": at_proposals(faces, scores)}
+        figures[kind] = {"lowest": lowest, **at, "at_proposals": at_proposals(faces, scores)}
     return curves, figures
 
 

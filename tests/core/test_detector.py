@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -122,10 +123,12 @@ def looked(model, engine="mxnet", threshold=0.3):
     return (Detector(model, engine, thresholds=thresholds, look_again=again) for again in (None, False))
 
 
+@pytest.mark.parametrize("calibration", ["unclipped", "clipped"])
+@pytest.mark.parametrize("x", [20, -11, 61])  # inside; beyond the left edge, the right edge
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_mirrored_look_is_a_look_at_the_mirrored_photo(model, photo, engine):
-    detector = Detector(model, engine)
-    squares, flipped = np.array([[20.0, 10, 67, 57], [50, 30, 69, 49]]), np.array([[22.0, 10, 69, 57]])
+def test_a_mirrored_look_is_a_look_at_the_mirrored_photo(model, photo, engine, x, calibration):
+    detector = Detector(replace(model, calibration=calibration), engine)
+    squares, flipped = np.array([[x, 10.0, x + 47, 57], [50, 30, 69, 49]]), np.array([[42 - x, 10.0, 89 - x, 57]])
     ours = detector._look("onet", photo, squares, np.array([True, False]))
     straight = detector._look("onet", photo, squares)
     mirror = detector._look("onet", np.ascontiguousarray(photo[:, ::-1]), flipped)
@@ -224,7 +227,7 @@ def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeyp
         detector,
         monkeypatch,
         (places, [-5, -4, -1, 1]),
-        (places[1:], [-3, 2, 1]),  # means -3.5, .5, 1: the first of the three is given up
+        (places[1:], [-5, 2, 1]),  # means -4.5, .5, 1: the first of the three is given up
         (np.tile(places[[3, 2]], (4, 1)), [-3, 1] * 4),  # ends, the best first: -1, .75
         (places[2], 0),
     )

@@ -21,7 +21,7 @@ from gluon_mtcnn.tools.cli import main
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     for i, kind in enumerate(NETS):
-        net = build(NetSpec(kind))
+        net = build(NetSpec(kind, landmarks=kind == "onet"))
         initialise(net, seed=i)
         save_net(folder, net, thresholds=(0.4, 0.4, 0.4))
     return folder
@@ -34,7 +34,8 @@ def everything(min_face, thresholds):
     return lambda image: boxes
 
 
-def test_every_figure_is_measured(model, tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize("look_again", [True, False])
+def test_every_figure_is_measured(model, tmp_path, capsys, monkeypatch, look_again):
     monkeypatch.setitem(PEERS, "everything", (everything, ("numpy",)))
     monkeypatch.setitem(PEERS, "nothing", (lambda *_: lambda image: np.zeros((0, 4)), ()))
     monkeypatch.setitem(PEERS, "broken", (lambda *_: lambda image: 1 / 0, ()))
@@ -43,10 +44,12 @@ def test_every_figure_is_measured(model, tmp_path, capsys, monkeypatch):
     for i in range(3):
         cv2.imwrite(str(photos / f"{i}.png"), np.random.default_rng(i).integers(0, 256, (60, 70, 3), np.uint8))
     options = ["--model", str(model), "--limit", "2", "--json", str(tmp_path / "out.json"), "--quiet"]
+    options += [] if look_again else ["--no-look-again"]
     assert main(["benchmark", "detect", "--images", str(photos), *options]) == 0
     result = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "out.json").read_text()) == result
     assert result["photos"] == 2
+    assert result["look_again"] is look_again
     assert set(result["engines"]) == {"mxnet", "onnx", "plain"}
     for figures in result["engines"].values():
         for name in ("pnet_ms", "rnet_ms", "onet_ms", "total_ms"):

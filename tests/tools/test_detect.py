@@ -64,6 +64,15 @@ def test_a_folder_with_every_output(model, photos, tmp_path):
     assert (drawn != cv2.imread(str(photos / "sub/c.d.png"))).any()
 
 
+def test_looks_can_be_saved(model, photos, capsys):
+    """By default these nets' O-Net, which gives points, looks several times."""
+    found = []
+    for more in ([], ["--look-again"], ["--no-look-again"]):
+        assert main(["detect", str(photos), "--model", str(model), "--quiet", *more]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1] != found[2]
+
+
 def test_json_goes_to_stdout_and_choices_apply(model, photos, capsys):
     def faces(*options):
         assert main(["detect", str(photos / "a b.png"), "--model", str(model), *options]) == 0

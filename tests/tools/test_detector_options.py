@@ -51,7 +51,7 @@ def test_given_thresholds_win_and_may_raise_the_operating_point(model):
 def test_the_number_of_looks_can_be_asked_for(model):
     """These nets have no points: they look once by default."""
     given = ((), ("--look-again",), ("--no-look-again",))
-    assert [open_detector(options("--model", model, *argv))[0]._again for argv in given] == [False, True, False]
+    assert [open_detector(options("--model", model, *argv))[0].look_again for argv in given] == [False, True, False]
     with pytest.raises(InputError, match="compat 'seanlinx' looks once"):
         open_detector(options("--model", model, "--compat", "seanlinx", "--look-again"))
 

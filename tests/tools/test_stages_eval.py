@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core.checkpoint import load_model, save_net, write_thresholds
+from gluon_mtcnn.core.checkpoint import Model, load_model, save_net, write_thresholds
 from gluon_mtcnn.core.detector import Detector
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.network import NetSpec, build
+from gluon_mtcnn.core.network import NetSpec, build, initialise
 from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.score_shift import shift_scores
 from gluon_mtcnn.core.types import NETS, Annotation
 from gluon_mtcnn.tools import stages_eval
 from gluon_mtcnn.tools.boxes_eval import evaluate_boxes
@@ -206,11 +207,36 @@ def test_scores_are_moved_in_a_copy(photos, tmp_path, capsys):
     assert "--calibrate needs --write or --write-to" in capsys.readouterr().err
 
 
-def test_the_figures_are_those_of_the_detector_at_the_thresholds(photos, tmp_path):
-    model = write_model(tmp_path / "model")
-    thresholds = (0.3, 0.2, 0.1)
-    detector = Detector(model, thresholds=thresholds)
-    assert main(argv(photos, model, tmp_path / "out", "--thresholds", ".3,.2,.1")) == 0
+def write_spread_model(folder, landmarks):
+    """P and R pass nearly all that noise has; O's scores go from 0 to 1, half of them above .5."""
+    nets = {kind: build(NetSpec(kind, landmarks and kind == "onet")) for kind in NETS}
+    for i, net in enumerate(nets.values()):
+        initialise(net, seed=i)
+    head = nets["onet"].face_head
+    head.weight.set_data(300 * head.weight.data())
+    noise = np.random.default_rng(5).integers(0, 256, (60, 70, 3), np.uint8)
+    found = Detector(Model(nets=nets), thresholds=(0.3, 0.2, 0), look_again=False).stages(noise)["onet"].before
+    middle = np.median(found[:, 4])
+    shift_scores(nets["onet"], -float(np.log(middle / (1 - middle))))
+    for net in nets.values():
+        save_net(folder, net)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("landmarks", "last", "more", "look_again"),
+    [
+        (False, 0.5, (), False),
+        (True, 0.5, (), True),
+        (True, 0.9, ("--lowest", ".1,.01,.0001"), True),  # at so low a threshold it finds two more faces
+        (True, 0.5, ("--no-look-again",), False),
+    ],
+)
+def test_the_figures_are_those_of_the_detector_at_the_thresholds(photos, tmp_path, landmarks, last, more, look_again):
+    model = write_spread_model(tmp_path / "model", landmarks)
+    thresholds = (0.3, 0.2, last)
+    detector = Detector(model, thresholds=thresholds, look_again=look_again)
+    assert main(argv(photos, model, tmp_path / "out", "--thresholds", f".3,.2,{last}", *more)) == 0
     result = json.loads((tmp_path / "out" / "stages.json").read_text())
     assert result["thresholds"] == list(thresholds)
     assert load_model(model).thresholds == (0.6, 0.7, 0.7)  # not without --write
@@ -219,6 +245,7 @@ def test_the_figures_are_those_of_the_detector_at_the_thresholds(photos, tmp_pat
         boxes = np.mean([len(found[kind].after) for found in stages])
         assert result["stages"][kind]["boxes_per_photo"] == boxes
     assert result["stages"]["pnet"]["boxes_per_photo"] > 1  # something to compare
+    assert result["stages"]["onet"]["boxes_per_photo"] > 0
 
 
 def test_stages_are_those_of_the_legacy_cascade(shared, tmp_path):
