@@ -331,7 +331,7 @@ class Detector:
         """
         threshold = self.thresholds[NETS.index("onet")]
         passed = first[first.scores > np.float32(threshold)]
-        passed = passed[np.argsort(-passed.scores, kind="stable")]
+        passed = passed[_order(passed.scores, legacy=False)]
         least = log_odds(threshold) - np.array(looks.MARGINS)
         near = first.odds > least[0]
         found = first[near]
@@ -351,7 +351,7 @@ class Detector:
 
     def _strongest(self, found: _Candidates) -> _Candidates:
         """Return what NMS leaves of O-Net's faces, by log-odds: float32 has no digits for scores so near to 1."""
-        order = np.argsort(-found.odds, kind="stable")
+        order = _order(found.odds, legacy=False)
         return found[self._engine.nms(found.calibrated, found.odds, self._overlaps["minimum"], "minimum", order)]
 
     def _look_around(

@@ -6,7 +6,6 @@ every box and the order of none: what passed the threshold before passes the new
 
 from __future__ import annotations
 
-import math
 import shutil
 from pathlib import Path
 from typing import Optional
@@ -14,6 +13,7 @@ from typing import Optional
 import numpy as np
 
 from gluon_mtcnn.core.checkpoint import Model, load_model, save_net, write_thresholds
+from gluon_mtcnn.core.engine import log_odds
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import PathLike, replacing
 from gluon_mtcnn.core.network import Net
@@ -34,7 +34,7 @@ def logit_shift(threshold: float, target: float) -> float:
     """
     if not (0 < threshold < 1 and 0 < target < 1):
         raise InputError(f"threshold {threshold:g} cannot be moved to {target:g}: both must lie between 0 and 1")
-    return math.log(target / (1 - target)) - math.log(threshold / (1 - threshold))
+    return log_odds(target) - log_odds(threshold)
 
 
 def shift_scores(net: Net, shift: float) -> None:

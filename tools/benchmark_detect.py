@@ -31,7 +31,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.benchmark_peers import open_peers
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_model
+from gluon_mtcnn.tools.detector_options import add_detector_options, detector_arguments, open_model
 from gluon_mtcnn.tools.measure import MEGABYTE, anonymous_bytes, finish, load_warning, spent
 from gluon_mtcnn.tools.media import find_sources
 from gluon_mtcnn.tools.options import positive_int
@@ -62,8 +62,7 @@ def run(args: argparse.Namespace) -> int:
     paths = _photos(args)
     model = open_model(args)
     model.require(NETS)
-    options = {name: getattr(args, name) for name in ("min_face", "compat", "look_again")}
-    options["thresholds"] = args.thresholds or model.thresholds
+    options = {**detector_arguments(args), "thresholds": args.thresholds or model.thresholds}
     detectors, missing = _open_detectors(model, options)
     peers = {} if args.no_peers else open_peers(options["min_face"], options["thresholds"])
     times, verdicts, sides = _compare(paths, detectors, peers, args.quiet)

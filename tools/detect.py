@@ -41,7 +41,7 @@ from gluon_mtcnn.tools.detection_outputs import (
     stages_entry,
     stdout_file,
 )
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_model
+from gluon_mtcnn.tools.detector_options import add_detector_options, detector_arguments, open_model
 from gluon_mtcnn.tools.media import Frame, Source, count_frames, find_sources, quiet_opencv, read_frames
 from gluon_mtcnn.tools.options import finite_float, fraction, output_dir, output_file, positive_int
 from gluon_mtcnn.tools.picture_outputs import ChipsOutput, DrawOutput
@@ -113,8 +113,7 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
-    options = {name: getattr(args, name) for name in ("engine", "min_face", "thresholds", "last_stage", "compat")}
-    detector = Detector(model, look_again=args.look_again, **options)
+    detector = Detector(model, thresholds=args.thresholds, last_stage=args.last_stage, **detector_arguments(args))
     landmarks = model.nets[detector.kinds[-1]].spec.landmarks
     with ExitStack() as stack:
         outputs = Outputs(_open_outputs(args, sources, landmarks, stack))

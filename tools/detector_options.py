@@ -43,6 +43,12 @@ def add_detector_options(
     group.add_argument("--look-again", action=argparse.BooleanOptionalAction, help=text)
 
 
+def detector_arguments(args: argparse.Namespace) -> dict[str, Any]:
+    """Return what a Detector takes of the options of `add_detector_options`, model and thresholds aside."""
+    names = ("engine", "min_face", "compat", "look_again")
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
+
+
 def open_model(args: argparse.Namespace) -> Any:
     """Return the gluon_mtcnn.core.checkpoint.Model that --model names, or the default one.
 
@@ -87,5 +93,4 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
 
     own = model.thresholds
     used = args.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
-    options = {"compat": args.compat, "look_again": args.look_again}
-    return Detector(model, args.engine, args.min_face, used, **options), max(own[2], used[2])
+    return Detector(model, thresholds=used, **detector_arguments(args)), max(own[2], used[2])

@@ -28,7 +28,7 @@ from gluon_mtcnn.core.files import write_json
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.boxes_eval import read_annotations
 from gluon_mtcnn.tools.detections import existing_photos
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_model
+from gluon_mtcnn.tools.detector_options import add_detector_options, detector_arguments, open_model
 from gluon_mtcnn.tools.options import existing_dir, existing_file, finite_float, fraction, output_dir, three_thresholds
 from gluon_mtcnn.tools.stage_counts import (
     GRID,
@@ -220,7 +220,7 @@ def run(args: argparse.Namespace) -> int:
     model = open_model(args)
     from gluon_mtcnn.core.detector import Detector
 
-    options = {name: getattr(args, name) for name in ("engine", "min_face", "compat", "last_stage", "look_again")}
+    options = {**detector_arguments(args), "last_stage": args.last_stage}
     lowest = tuple(map(min, args.lowest, args.thresholds or args.lowest))
     curves, figures = evaluate_stages(Detector(model, thresholds=lowest, **options), photos, faces, args)
     thresholds = tuple(figures[k]["threshold"] if k in figures else model.thresholds[i] for i, k in enumerate(NETS))
