@@ -1,4 +1,6 @@
-"""Augmentation of a whole batch at once: mirror, blur, coarser pixels, colour, grey. Random numbers are an argument.
+"""Augmentation of a whole batch at once: mirror, turn, blur, coarser pixels, erase, colour, grey.
+
+Random numbers are an argument.
 
 The ranges are those of a recipe that worked (gain +-20 %, offset +-.16 of half the range, channels +-6 %, 10 % grey).
 """
@@ -21,6 +23,11 @@ COARSEST = 3.0  # sides of the image to one of what `coarsen` leaves, at most
 # Numbers that a sample needs, by their column: mirror, blur or coarse, grey, gain, offset, three channels.
 MIRROR, BLUR, GREY, GAIN, OFFSET, CHANNELS = range(6)
 DRAWS = 8
+# Those of what came later; they have a stream of their own, so that runs without it see the samples they saw.
+TURN, ERASE, WIDTH, HEIGHT, LEFT, TOP, LEVEL = range(DRAWS, DRAWS + 7)
+ERASED = (0.2, 0.5)  # sides of an erased rectangle, in sides of the image
+MOST_TURNED = 45  # degrees
+MOST_ROWS = (1 << 15) - 2  # of an image that OpenCV's remap takes
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,10 @@ class AugmentSpec:
         Contrast about middle grey is multiplied by 1 +- gain, and that of each channel by 1 +- channel, uniformly.
     offset : float
         Brightness moves by up to +- this share of half the range, as the nets see it: .16 is 20 grey levels.
+    turn : float
+        A sample is turned about its centre by up to +- this many degrees, uniformly, at most 45. Its edge is repeated.
+    erase : float
+        Probability that a rectangle of .2 to .5 of the image's sides becomes grey. Not where there are points to learn.
     mirror_landmarks : bool
         Also mirror samples with points. Not where the pack holds mirrored ones whose points are no mirror images
         (``prepare --landmark-shift``).
@@ -47,12 +58,20 @@ class AugmentSpec:
     offset: float = 0.16
     channel: float = 0.06
     coarse: float = 0.0
+    turn: float = 0.0
+    erase: float = 0.0
     mirror_landmarks: bool = True
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not 0 <= value <= 1:
-                raise InputError(f"augmentation: {name}: expected 0 to 1, got {value}")
+            most = MOST_TURNED if name == "turn" else 1
+            if not 0 <= value <= most:
+                raise InputError(f"augmentation: {name}: expected 0 to {most}, got {value}")
+
+    @property
+    def changes_shape(self) -> bool:
+        """Whether the numbers of the second stream are needed."""
+        return bool(self.turn or self.erase)
 
     @property
     def changes_colour(self) -> bool:
@@ -72,7 +91,7 @@ def augment(
         Box targets.
     landmarks : (n, 10) float32
         x1 y1 .. x5 y5 as fractions; rows of zeros hold no points and stay zero.
-    draws : (n, 8) float
+    draws : (n, 8) float, (n, 16) where the spec changes shapes
         Independent uniform numbers in [0, 1).
     spec : AugmentSpec
     """
@@ -80,14 +99,19 @@ def augment(
     if not spec.mirror_landmarks:
         mirrored &= ~landmarks.any(axis=1)
     data, offsets, landmarks = mirror(data, offsets, landmarks, mirrored)
+    if spec.turn:
+        data, offsets, landmarks = turn(data, offsets, landmarks, spec.turn * (2 * draws[:, TURN] - 1))
     blurred = np.flatnonzero(draws[:, BLUR] < spec.blur)
     if len(blurred):
         data[blurred] = blur(data[blurred])
     coarse = np.flatnonzero((spec.blur <= draws[:, BLUR]) & (draws[:, BLUR] < spec.blur + spec.coarse))
     if len(coarse):  # where in its interval the number lies is again uniform
         data[coarse] = coarsen(data[coarse], (draws[coarse, BLUR] - spec.blur) / spec.coarse)
+    erased = np.flatnonzero((draws[:, ERASE] < spec.erase) & ~landmarks.any(axis=1)) if spec.erase else ()
+    if len(erased):
+        data[erased] = erase(data[erased], draws[erased])
     if spec.changes_colour:
-        data = recolour(data, draws, spec)
+        data = recolour(data, draws[:, :DRAWS], spec)
     return data, offsets, landmarks
 
 
@@ -104,6 +128,60 @@ def mirror(
     with_points = np.flatnonzero(chosen & landmarks.any(axis=1))
     landmarks[with_points] = mirror_landmarks(landmarks[with_points])
     return data, offsets, landmarks
+
+
+def turn(
+    data: np.ndarray, offsets: np.ndarray, landmarks: np.ndarray, degrees: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the batch turned clockwise by so many degrees (n,) about the images' centres, bilinear, edges repeated.
+
+    Points turn with it; a box keeps its sides and its centre turns. Rows of zeros stay zero.
+    """
+    radians = np.deg2rad(degrees).astype(np.float32)
+    cos, sin = np.cos(radians)[:, None], np.sin(radians)[:, None]
+    middle = (offsets[:, :2] + offsets[:, 2:]) / 2  # of the box, from the image's centre, in its sides
+    moved = np.tile(_turned(middle[:, None], cos, sin)[:, 0] - middle, 2)
+    points = landmarks.reshape(len(landmarks), 5, 2)
+    points = np.where(points.any(axis=(1, 2), keepdims=True), _turned(points - 0.5, cos, sin) + 0.5, 0)
+    out = np.empty_like(data)
+    together = MOST_ROWS // data.shape[-1]
+    for i in range(0, len(data), together):
+        part = slice(i, i + together)
+        out[part] = _turn_images(data[part], cos[part], sin[part])
+    return out, offsets + moved, points.reshape(landmarks.shape).astype(np.float32)
+
+
+def _turned(points: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+    """Return points (n, k, 2), from the centre, turned clockwise (y points down)."""
+    x, y = points[..., 0], points[..., 1]
+    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
+
+
+def _turn_images(data: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+    """Return images (n, 3, S, S), which OpenCV sees as one that is S wide and n S high."""
+    count, size = len(data), data.shape[-1]
+    middle = (size - 1) / 2
+    x = np.arange(size, dtype=np.float32) - middle
+    y = x[:, None]
+    cos, sin = cos[..., None], sin[..., None]
+    column, row = cos * x + sin * y + middle, cos * y - sin * x + middle  # from where each pixel comes: turned back
+    # To the 1/32 px to which OpenCV rounds: further down it would round differently, and samples depend on their place.
+    column, row = (np.rint(32 * np.clip(place, 0, size - 1)) / 32 for place in (column, row))
+    row += size * np.arange(count, dtype=np.float32)[:, None, None]
+    planes = np.ascontiguousarray(data.transpose(1, 0, 2, 3)).reshape(3, count * size, size)
+    image = cv2.remap(cv2.merge(list(planes)), column.reshape(-1, size), row.reshape(-1, size), cv2.INTER_LINEAR)
+    return np.stack([plane.reshape(count, size, size) for plane in cv2.split(image)], axis=1)
+
+
+def erase(data: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """Return images (n, 3, S, S) uint8, each with one rectangle of one grey, as its numbers (n, 16) say."""
+    size = data.shape[-1]
+    sides = np.rint(size * (ERASED[0] + (ERASED[1] - ERASED[0]) * draws[:, [WIDTH, HEIGHT]]))
+    corner = np.floor((size - sides + 1) * draws[:, [LEFT, TOP]])
+    place = np.arange(size)
+    inside = (place >= corner[..., None]) & (place < (corner + sides)[..., None])  # (n, 2, S)
+    level = (256 * draws[:, LEVEL]).astype(np.uint8)
+    return np.where((inside[:, 1, :, None] & inside[:, 0, None, :])[:, None], level[:, None, None, None], data)
 
 
 def blur(data: np.ndarray) -> np.ndarray:

@@ -28,6 +28,7 @@ T = TypeVar("T")
 
 # First number of the augmentation's random key, apart from those of the order, which begin with the seed alone.
 _AUGMENT_STREAM = 0xA06
+_SHAPE_STREAM = 0xA07  # of the numbers that turning and erasing need besides
 BLOCK_BYTES = 1 << 21  # of pixels that are made together: what a batch costs beside its samples is shared by many
 _BLOCK = 4  # numbers that Philox makes for each value of its counter
 
@@ -158,6 +159,8 @@ class BatchLoader:
         label, offsets, landmarks = (np.ascontiguousarray(part) for part in (rows[:, 0], rows[:, 1:5], rows[:, 5:]))
         if self._augment is not None:
             draws = uniform(self.seed, epoch, begin, end)[own]
+            if self._augment.changes_shape:
+                draws = np.concatenate([draws, uniform(self.seed, epoch, begin, end, _SHAPE_STREAM)[own]], axis=1)
             data, offsets, landmarks = augment(data, offsets, landmarks, draws, self._augment)
         return Batch(data, label, offsets, landmarks, records), sizes
 
@@ -175,14 +178,14 @@ def planar(images: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _augment_key(seed: int, epoch: int) -> np.ndarray:
-    return np.random.SeedSequence((_AUGMENT_STREAM, seed, epoch)).generate_state(2, np.uint64)
+def _augment_key(stream: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.SeedSequence((stream, seed, epoch)).generate_state(2, np.uint64)
 
 
-def uniform(seed: int, epoch: int, start: int, stop: int) -> np.ndarray:
+def uniform(seed: int, epoch: int, start: int, stop: int, stream: int = _AUGMENT_STREAM) -> np.ndarray:
     """Return the random numbers (stop - start, 8) of slots of an epoch; a slot's do not depend on where they begin."""
     counter = start * (DRAWS // _BLOCK)
-    return np.random.Generator(np.random.Philox(key=_augment_key(seed, epoch), counter=counter)).random(
+    return np.random.Generator(np.random.Philox(key=_augment_key(stream, seed, epoch), counter=counter)).random(
         (stop - start, DRAWS)
     )
 

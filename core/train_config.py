@@ -74,6 +74,10 @@ class TrainConfig:
         On the fly: nothing; mirroring; mirroring, blur and colours; and coarser pixels for three samples in ten.
     mirror_landmarks : bool
         On the fly, mirror samples with landmarks as well.
+    turn : float
+        On the fly, turn every sample by up to so many degrees to either side.
+    erase : float
+        Share of the samples without landmarks of which, on the fly, a rectangle becomes grey.
     ratio : (4,) floats or empty
         Positive, negative, part and landmark samples in a batch; empty: as the pack has them.
     epoch_size : int or None
@@ -110,6 +114,8 @@ class TrainConfig:
     loss: LossConfig = LossConfig()
     augment: str = "full"
     mirror_landmarks: bool = True
+    turn: float = 0.0
+    erase: float = 0.0
     ratio: tuple[float, ...] = ()
     epoch_size: Optional[int] = None
     devices: int = 1
@@ -133,7 +139,8 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as JSON can hold them; what came later and is not used is left out: older runs resume."""
-        unused = {"mirror_landmarks"} if self.mirror_landmarks else set()
+        later = {"mirror_landmarks": True, "turn": 0.0, "erase": 0.0}
+        unused = {name for name, default in later.items() if getattr(self, name) == default}
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items() if name not in unused}
 
 

@@ -93,6 +93,12 @@ def _add_recipe_options(group: Any) -> None:
     group.add_argument("--warmup", type=non_negative_int, metavar="STEPS")
     group.add_argument("--augment", choices=AUGMENTATIONS)
     group.add_argument(
+        "--turn", type=_not_negative, metavar="DEGREES", help="turn samples by up to so much to either side, at most 45"
+    )
+    group.add_argument(
+        "--erase", type=_not_negative, metavar="SHARE", help="make a rectangle of so many of the samples grey"
+    )
+    group.add_argument(
         "--no-landmark-mirror",
         dest="mirror_landmarks",
         action="store_false",

@@ -135,6 +135,8 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
         warmup=args.warmup,
         augment=args.augment,
         mirror_landmarks=args.mirror_landmarks,
+        turn=args.turn,
+        erase=args.erase,
         ratio=args.ratio,
         epoch_size=args.epoch_size,
         devices=devices,
@@ -213,10 +215,11 @@ def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[in
         return BatchLoader(pack, config.batch_size, stratified=False, shuffle=False)
     labels = (POSITIVE, NEGATIVE, PART, LANDMARK)
     ratio = {label: weight for label, weight in zip(labels, config.ratio) if weight} or None
-    full = AugmentSpec(mirror_landmarks=config.mirror_landmarks)
+    full = AugmentSpec(mirror_landmarks=config.mirror_landmarks, turn=config.turn, erase=config.erase)
+    mirror = replace(full, blur=0, grey=0, gain=0, offset=0, channel=0)
     specs = {
-        "none": None,
-        "mirror": replace(full, blur=0, grey=0, gain=0, offset=0, channel=0),
+        "none": replace(mirror, mirror=0) if full.changes_shape else None,
+        "mirror": mirror,
         "full": full,
         "strong": replace(full, coarse=0.3),
     }

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core import dataset, files
-from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, coarsen, mirror, recolour
+from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, coarsen, erase, mirror, recolour, turn
 from gluon_mtcnn.core.dataset import Batch, BatchLoader, planar, prefetched, uniform
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.order import EpochOrder, apportion, permute, split_slots
@@ -159,6 +159,81 @@ class TestMirror:
         assert batch.landmark_target[batch.label == -2].all()
 
 
+class TestTurn:
+    def test_a_quarter_by_hand(self):
+        """Clockwise: the upper row becomes the right column."""
+        data = np.arange(12, dtype=np.uint8).reshape(1, 3, 2, 2)
+        offsets = np.array([[0.1, 0.2, -0.3, 0.4]], np.float32)  # centre (-.1, .3), which turns to (-.3, -.1)
+        points = np.array([[0.1, 0.2, 0.8, 0.3, 0.5, 0.5, 0.25, 0.7, 0.75, 0.9]], np.float32)
+        data, offsets, points = turn(data, offsets, points, np.array([90.0]))
+        assert data.ravel().tolist() == [2, 0, 3, 1, 6, 4, 7, 5, 10, 8, 11, 9]
+        assert offsets == pytest.approx(np.array([[-0.1, -0.2, -0.5, 0.0]]), abs=1e-7)
+        assert points == pytest.approx(np.array([[0.8, 0.1, 0.7, 0.8, 0.5, 0.5, 0.3, 0.25, 0.1, 0.75]]))
+
+    def test_points_turn_with_the_image(self):
+        """Where the only bright spot of an image lies, its point lies."""
+        data = np.zeros((2, 3, 48, 48), np.uint8)
+        data[:, :, 10:13, 33:36] = 255
+        points = np.tile([34.5 / 48, 11.5 / 48], (2, 5)).astype(np.float32)
+        out, _, turned = turn(data, np.zeros((2, 4), np.float32), points, np.array([-40.0, 25.0]))
+        for image, (x, y) in zip(out[:, 0].astype(float), turned[:, :2] * 48 - 0.5):
+            place = np.arange(48)
+            assert (image.sum(axis=0) @ place / image.sum(), image.sum(axis=1) @ place / image.sum()) == pytest.approx(
+                (x, y), abs=0.05
+            )
+
+    def test_edges_are_repeated_and_images_apart(self):
+        """An even image stays even at any angle, whatever its neighbours are; many are more than OpenCV takes."""
+        levels = np.arange(700).astype(np.uint8)
+        data = np.broadcast_to(levels[:, None, None, None], (700, 3, 48, 48))
+        out, *_ = turn(data, np.zeros((700, 4)), np.zeros((700, 10)), np.linspace(-45, 45, 700))
+        assert np.array_equal(out, data)
+
+    def test_no_angle_is_the_identity(self, pack):
+        batch = BatchLoader(pack, 139, prefetch=0).batch(0, 0)
+        before = batch.data, batch.bbox_target, batch.landmark_target
+        out = turn(*before, np.zeros(139))
+        assert np.array_equal(out[0], before[0])
+        assert np.allclose(out[1], before[1], atol=1e-7)
+        assert np.allclose(out[2], before[2], atol=1e-7)
+
+    def test_rows_without_targets_stay_zero(self, pack):
+        spec = AugmentSpec(mirror=0, turn=30, **NO_COLOUR)
+        before, batch = (BatchLoader(pack, 139, augment=s, prefetch=0).batch(0, 0) for s in (None, spec))
+        assert not batch.landmark_target[batch.label != -2].any()
+        assert not batch.bbox_target[~before.bbox_target.any(axis=1)].any()
+        assert (batch.data != before.data).any(axis=(1, 2, 3)).mean() > 0.9
+
+
+class TestErase:
+    def test_by_hand(self):
+        """Sides .2 + .3 * draw of 10 px, the corner among those that leave it inside."""
+        data = np.full((2, 3, 10, 10), 7, np.uint8)
+        draws = np.zeros((2, 16))
+        draws[:, 10:15] = [[0, 0.99, 0.5, 0, 0.5], [0.34, 0.34, 0.999, 0.999, 0.0]]  # width, height, left, top, level
+        out = erase(data, draws)
+        assert (out[0, :, 0:5, 4:6] == 128).all()
+        assert (out[1, :, 7:10, 7:10] == 0).all()
+        assert [(image != 7).sum() for image in out] == [3 * 10, 3 * 9]
+        assert (data == 7).all()
+
+    def test_share_and_no_points(self, pack):
+        before, batch = (
+            BatchLoader(pack, 139, augment=spec, prefetch=0).batch(0, 0)
+            for spec in (None, AugmentSpec(mirror=0, erase=0.5, **NO_COLOUR))
+        )
+        changed = (batch.data != before.data).any(axis=(1, 2, 3))
+        assert not changed[batch.label == -2].any()
+        assert 0.35 < changed[batch.label != -2].mean() < 0.65
+        assert same((batch.bbox_target, batch.landmark_target), (before.bbox_target, before.landmark_target))
+
+    def test_other_numbers_stay_as_they_were(self, pack):
+        """What is mirrored and recoloured does not depend on whether shapes change too."""
+        plain = BatchLoader(pack, 139, augment=AugmentSpec(), prefetch=0).batch(0, 0)
+        erased = BatchLoader(pack, 139, augment=AugmentSpec(erase=1e-9), prefetch=0).batch(0, 0)
+        assert same(plain, erased)
+
+
 class TestColour:
     draws = np.full((2, 8), 0.5)
 
@@ -260,6 +335,8 @@ class TestColour:
     def test_bad_spec(self):
         with pytest.raises(InputError, match=r"augmentation: gain: expected 0 to 1, got 1.5"):
             AugmentSpec(gain=1.5)
+        with pytest.raises(InputError, match=r"augmentation: turn: expected 0 to 45, got 60"):
+            AugmentSpec(turn=60)
 
 
 class TestBatches:
@@ -344,13 +421,14 @@ class TestBatches:
         assert all(same(a, b) for a, b in zip(whole[3:], rest))
 
     def test_augmentation_does_not_depend_on_the_batch_size(self, pack):
-        small, large = (list(BatchLoader(pack, n, augment=AugmentSpec()).epoch(0)) for n in (10, 64))
+        spec = AugmentSpec(turn=10, erase=0.5)
+        small, large = (list(BatchLoader(pack, n, augment=spec).epoch(0)) for n in (10, 64))
         assert np.array_equal(np.concatenate([b.data for b in small]), np.concatenate([b.data for b in large]))
 
     @pytest.mark.parametrize(("batch_size", "shards"), [(20, 2), (47, 3), (69, 3), (137, 4), (35, 5), (46, 3)])
     def test_shards(self, pack, batch_size, shards):
         """Together the shards see what one worker alone sees; of 139 records the last batch may hold 1 or 2."""
-        options = {"seed": 2, "augment": AugmentSpec()}
+        options = {"seed": 2, "augment": AugmentSpec(turn=10, erase=0.5)}
         loaders = [BatchLoader(pack, batch_size, shard=(i, shards), **options) for i in range(shards)]
         epochs = [list(loader.epoch(1)) for loader in loaders]
         assert len({len(epoch) for epoch in epochs}) == 1

@@ -1,6 +1,7 @@
 """``gluon-mtcnn train``, through the command line."""
 
 import csv
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,10 +15,13 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.checkpoint import load_model
+from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.record import PackWriter
+from gluon_mtcnn.core.record import Pack, PackWriter
+from gluon_mtcnn.core.train_config import default_config
 from gluon_mtcnn.tools.cli import main
 from gluon_mtcnn.tools.train import PARALLEL_CPUS, run_record_path, set_threads
+from gluon_mtcnn.tools.train_run import make_loader
 
 SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
@@ -97,7 +101,7 @@ def test_options_reach_the_run(packs, tmp_path):
     options += (
         " --regression smooth_l1 --ratio 1:2:1:0 --epoch-size 100 --augment full --schedule step --devices cpu:0,cpu:1"
     )
-    options += " --kvstore local --warmup 3 --seed 5"
+    options += " --kvstore local --warmup 3 --seed 5 --turn 12 --erase .2"
     assert train("pnet", packs["pnet"], tmp_path, *options.split()) == 0
     config = read_json(run_record_path(tmp_path, "pnet"))["config"]
     expected = {
@@ -113,6 +117,8 @@ def test_options_reach_the_run(packs, tmp_path):
         "kvstore": "local",
         "warmup": 3,
         "seed": 5,
+        "turn": 12,
+        "erase": 0.2,
     }
     assert {name: config[name] for name in expected} == expected
     assert config["loss"] == {"weights": [1, 2, 0.5], "ohem": 1, "regression": "smooth_l1", "reduction": "sum"}
@@ -280,7 +286,20 @@ def test_packs_that_hold_their_mirrors(tmp_path, caplog):
 def test_a_run_of_before_an_option_was_there_resumes(packs, tmp_path):
     """What is not used is not in the run's record: it would be compared with records that cannot have it."""
     assert train("onet", packs["onet"], tmp_path, "--epochs", 1) == 0
-    assert "mirror_landmarks" not in read_json(run_record_path(tmp_path, "onet"))["config"]
+    config = read_json(run_record_path(tmp_path, "onet"))["config"]
+    assert not {"mirror_landmarks", "turn", "erase"} & set(config)
+
+
+def test_turned_and_otherwise_as_they_are(packs):
+    config = default_config("onet", augment="none")
+    pack = Pack(packs["onet"])
+    plain, turned = (
+        make_loader(pack, dataclasses.replace(config, turn=degrees), training=True).batch(0, 0) for degrees in (0, 20)
+    )
+    assert np.array_equal(plain.records, turned.records)
+    assert not np.array_equal(plain.data, turned.data)
+    with pytest.raises(InputError, match="turn: expected 0 to 45, got 46"):
+        make_loader(pack, dataclasses.replace(config, turn=46), training=True)
 
 
 def test_landmarks_need_landmark_samples(packs, tmp_path, capsys):
