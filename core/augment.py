@@ -13,8 +13,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import mirror_landmarks, mirror_offsets
+from gluon_mtcnn.core.boxes import mirror_landmarks, mirror_offsets, turn_landmarks, turn_offsets
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.image import WARP_LIMIT, planar
 
 MIDDLE = 127.5
 BGR_TO_GREY = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
@@ -27,7 +28,6 @@ DRAWS = 8
 TURN, ERASE, WIDTH, HEIGHT, LEFT, TOP, LEVEL = range(DRAWS, DRAWS + 7)
 ERASED = (0.2, 0.5)  # sides of an erased rectangle, in sides of the image
 MOST_TURNED = 45  # degrees
-MOST_ROWS = (1 << 15) - 2  # of an image that OpenCV's remap takes
 
 
 @dataclass(frozen=True)
@@ -107,11 +107,11 @@ def augment(
     coarse = np.flatnonzero((spec.blur <= draws[:, BLUR]) & (draws[:, BLUR] < spec.blur + spec.coarse))
     if len(coarse):  # where in its interval the number lies is again uniform
         data[coarse] = coarsen(data[coarse], (draws[coarse, BLUR] - spec.blur) / spec.coarse)
-    erased = np.flatnonzero((draws[:, ERASE] < spec.erase) & ~landmarks.any(axis=1)) if spec.erase else ()
-    if len(erased):
+    if spec.erase:
+        erased = (draws[:, ERASE] < spec.erase) & ~landmarks.any(axis=1)
         data[erased] = erase(data[erased], draws[erased])
     if spec.changes_colour:
-        data = recolour(data, draws[:, :DRAWS], spec)
+        data = recolour(data, draws, spec)
     return data, offsets, landmarks
 
 
@@ -137,40 +137,30 @@ def turn(
 
     Points turn with it; a box keeps its sides and its centre turns. Rows of zeros stay zero.
     """
-    radians = np.deg2rad(degrees).astype(np.float32)
-    cos, sin = np.cos(radians)[:, None], np.sin(radians)[:, None]
-    middle = (offsets[:, :2] + offsets[:, 2:]) / 2  # of the box, from the image's centre, in its sides
-    moved = np.tile(_turned(middle[:, None], cos, sin)[:, 0] - middle, 2)
-    points = landmarks.reshape(len(landmarks), 5, 2)
-    points = np.where(points.any(axis=(1, 2), keepdims=True), _turned(points - 0.5, cos, sin) + 0.5, 0)
+    with_points = landmarks.any(axis=1, keepdims=True)
     out = np.empty_like(data)
-    together = MOST_ROWS // data.shape[-1]
+    together = (WARP_LIMIT - 1) // data.shape[-1]
     for i in range(0, len(data), together):
         part = slice(i, i + together)
-        out[part] = _turn_images(data[part], cos[part], sin[part])
-    return out, offsets + moved, points.reshape(landmarks.shape).astype(np.float32)
+        out[part] = _turn_images(data[part], degrees[part])
+    return out, turn_offsets(offsets, degrees), np.where(with_points, turn_landmarks(landmarks, degrees), landmarks)
 
 
-def _turned(points: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
-    """Return points (n, k, 2), from the centre, turned clockwise (y points down)."""
-    x, y = points[..., 0], points[..., 1]
-    return np.stack([cos * x - sin * y, sin * x + cos * y], axis=-1)
-
-
-def _turn_images(data: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> np.ndarray:
+def _turn_images(data: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     """Return images (n, 3, S, S), which OpenCV sees as one that is S wide and n S high."""
     count, size = len(data), data.shape[-1]
+    radians = np.deg2rad(degrees).astype(np.float32)[:, None, None]
+    cos, sin = np.cos(radians), np.sin(radians)
     middle = (size - 1) / 2
     x = np.arange(size, dtype=np.float32) - middle
     y = x[:, None]
-    cos, sin = cos[..., None], sin[..., None]
     column, row = cos * x + sin * y + middle, cos * y - sin * x + middle  # from where each pixel comes: turned back
     # To the 1/32 px to which OpenCV rounds: further down it would round differently, and samples depend on their place.
     column, row = (np.rint(32 * np.clip(place, 0, size - 1)) / 32 for place in (column, row))
     row += size * np.arange(count, dtype=np.float32)[:, None, None]
     planes = np.ascontiguousarray(data.transpose(1, 0, 2, 3)).reshape(3, count * size, size)
     image = cv2.remap(cv2.merge(list(planes)), column.reshape(-1, size), row.reshape(-1, size), cv2.INTER_LINEAR)
-    return np.stack([plane.reshape(count, size, size) for plane in cv2.split(image)], axis=1)
+    return planar(image.reshape(count, size, size, 3))
 
 
 def erase(data: np.ndarray, draws: np.ndarray) -> np.ndarray:
@@ -226,7 +216,7 @@ def _coarsening(size: int, smallest: int) -> np.ndarray:
 
 def recolour(data: np.ndarray, draws: np.ndarray, spec: AugmentSpec) -> np.ndarray:
     """Return images (n, 3, S, S) uint8 with contrast, brightness and channels changed, some of them grey."""
-    swing = (2 * draws[:, GAIN:] - 1).astype(np.float32)  # gain, offset, three channels, each -1..1
+    swing = (2 * draws[:, GAIN:DRAWS] - 1).astype(np.float32)  # gain, offset, three channels, each -1..1
     scale = (1 + spec.gain * swing[:, :1]) * (1 + spec.channel * swing[:, CHANNELS - GAIN :])
     shift = MIDDLE - MIDDLE * scale + 128 * spec.offset * swing[:, OFFSET - GAIN, None]
     pixels = data.reshape(len(data), 3, -1).astype(np.float32)

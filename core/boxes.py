@@ -141,3 +141,26 @@ def mirror_landmarks(fractions: np.ndarray) -> np.ndarray:
     points = np.asarray(fractions).reshape(-1, 5, 2)[:, [1, 0, 2, 4, 3]].copy()
     points[..., 0] = 1 - points[..., 0]
     return points.reshape(-1, 10)
+
+
+def turn(vectors: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Return vectors (n, k, 2), from the centres about which they turn, turned clockwise (y points down) by (n,)."""
+    radians = np.deg2rad(np.asarray(degrees, np.float64))
+    cos, sin = np.cos(radians), np.sin(radians)
+    matrix = np.stack([np.stack([cos, -sin], axis=1), np.stack([sin, cos], axis=1)], axis=1)
+    return np.einsum("nij,nkj->nki", matrix, vectors)
+
+
+def turn_offsets(offsets: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Return the offsets (n, 4) of crops turned clockwise about their centres: boxes keep their sides."""
+    offsets = np.asarray(offsets)
+    middle = (offsets[:, :2] + offsets[:, 2:]) / 2  # of the box, from the crop's centre, in its sides
+    moved = turn(middle[:, None], degrees)[:, 0] - middle
+    return offsets + np.tile(moved, 2).astype(offsets.dtype)
+
+
+def turn_landmarks(fractions: np.ndarray, degrees: np.ndarray) -> np.ndarray:
+    """Return the landmark fractions (n, 10) of crops turned clockwise about their centres."""
+    fractions = np.asarray(fractions)
+    points = turn(fractions.reshape(-1, 5, 2) - 0.5, degrees) + 0.5
+    return points.reshape(-1, 10).astype(fractions.dtype)

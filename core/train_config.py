@@ -11,6 +11,7 @@ RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
 DIST_KVSTORES = ("dist_sync", "dist_async", "dist_sync_device")
+_CAME_LATER = ("mirror_landmarks", "turn", "erase")  # fields of `TrainConfig` that older runs do not know
 OHEM_SCOPES = ("global", "local")
 AUGMENTATIONS = ("none", "mirror", "full", "strong")
 
@@ -139,8 +140,8 @@ class TrainConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the values as JSON can hold them; what came later and is not used is left out: older runs resume."""
-        later = {"mirror_landmarks": True, "turn": 0.0, "erase": 0.0}
-        unused = {name for name, default in later.items() if getattr(self, name) == default}
+        fields = dataclasses.fields(self)
+        unused = {f.name for f in fields if f.name in _CAME_LATER and getattr(self, f.name) == f.default}
         return {name: _plain(value) for name, value in dataclasses.asdict(self).items() if name not in unused}
 
 

@@ -13,6 +13,7 @@ from gluon_mtcnn.core.boxes import (
     mirror_offsets,
     sides,
     square,
+    turn,
 )
 from gluon_mtcnn.core.types import LANDMARK, Annotation, Crops
 from gluon_mtcnn.prepare_data.plan import Samples
@@ -103,13 +104,10 @@ def turn_faces(
 
     A box keeps its size and stays upright; its centre and the points move.
     """
-    radians = np.deg2rad(np.asarray(angle, np.float64))
-    cos, sin = np.cos(radians), np.sin(radians)
-    inverse = np.stack([np.stack([cos, sin], axis=1), np.stack([-sin, cos], axis=1)], axis=1)
     side = np.stack(sides(np.asarray(squares, np.float64)), axis=1)
     centre = squares[:, :2] + side / 2
     half = np.stack(sides(boxes), axis=1) / 2
-    box_centre = np.einsum("nij,nj->ni", inverse, boxes[:, :2] + half - centre) + centre
+    back = -np.asarray(angle)  # what a square shows turns the other way
+    box_centre = turn((boxes[:, :2] + half - centre)[:, None], back)[:, 0] + centre
     turned = np.concatenate([box_centre - half, box_centre + half - 1], axis=1)
-    moved = np.einsum("nij,nkj->nki", inverse, points - centre[:, None]) + centre[:, None]
-    return turned, moved
+    return turned, turn(points - centre[:, None], back) + centre[:, None]

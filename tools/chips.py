@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from gluon_mtcnn.core.boxes import sides, square
-from gluon_mtcnn.core.image import crop_and_resize
+from gluon_mtcnn.core.image import WARP_LIMIT, crop_and_resize
 from gluon_mtcnn.core.types import Detections
 
 CHIP_SIZE = 112
@@ -18,7 +18,6 @@ ARCFACE_POINTS = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]]
 )
 DEFAULT_MARGIN = 0.2
-WARP_LIMIT = 2**15 - 1  # side of an image that cv2.warpAffine refuses
 
 
 def similarity_transforms(points: np.ndarray, targets: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import read_json
 from gluon_mtcnn.core.train_config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
 from gluon_mtcnn.core.types import CELL_STRIDE, NETS
-from gluon_mtcnn.tools.options import existing_dir, non_negative_int, positive_int
+from gluon_mtcnn.tools.options import existing_dir, fraction, non_negative_int, positive_int
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def _add_recipe_options(group: Any) -> None:
         "--turn", type=_not_negative, metavar="DEGREES", help="turn samples by up to so much to either side, at most 45"
     )
     group.add_argument(
-        "--erase", type=_not_negative, metavar="SHARE", help="make a rectangle of so many of the samples grey"
+        "--erase", type=fraction, metavar="SHARE", help="make a rectangle of so many of the samples grey"
     )
     group.add_argument(
         "--no-landmark-mirror",

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from gluon_mtcnn.core import dataset, files
 from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, coarsen, erase, mirror, recolour, turn
-from gluon_mtcnn.core.dataset import Batch, BatchLoader, planar, prefetched, uniform
+from gluon_mtcnn.core.dataset import Batch, BatchLoader, prefetched, uniform
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.image import planar
 from gluon_mtcnn.core.order import EpochOrder, apportion, permute, split_slots
 from gluon_mtcnn.core.record import Pack, PackWriter
 

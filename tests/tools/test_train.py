@@ -307,7 +307,9 @@ def test_landmarks_need_landmark_samples(packs, tmp_path, capsys):
     assert "--landmarks needs landmark samples" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("option", [["--lr", "0"], ["--ratio", "1:3"], ["--epochs", "0"], ["--loss-weights", "1,-1,1"]])
+@pytest.mark.parametrize(
+    "option", [["--lr", "0"], ["--ratio", "1:3"], ["--epochs", "0"], ["--loss-weights", "1,-1,1"], ["--erase", "2"]]
+)
 def test_bad_usage_exits_2(packs, tmp_path, option):
     with pytest.raises(SystemExit) as caught:
         train("pnet", packs["pnet"], tmp_path, *option)
