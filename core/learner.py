@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import optimizer
+from gluon_mtcnn.core import batch_norm, optimizer
 from gluon_mtcnn.core.amp import LossScale, check_devices
 from gluon_mtcnn.core.cluster import Cluster
 from gluon_mtcnn.core.dataset import Batch
@@ -169,13 +169,18 @@ class Learner:
         self.tally += tally
         return loss
 
-    def finish_epoch(self) -> None:
-        """Bring asynchronous workers together, and clean the weights."""
+    def finish_epoch(self, batches: Iterable[Batch] = ()) -> None:
+        """Bring asynchronous workers together, clean the weights, and measure what normalisations need.
+
+        `batches` are for the latter: the epoch's first, at least one where the net has normalisations.
+        """
         if self.job and self._weights:
             self.reset_tally(self.job.sum_once(self.tally.asnumpy()))
             self._weights.take()
             clamp_slopes(self.net)
         self.flush_denormals()
+        if self.config.batch_norm:
+            batch_norm.measure(self.net, (_copy_to(batch.data, self.contexts[0]) for batch in batches))
 
     def forward(self, data: Any) -> tuple[Any, ...]:
         """Return the net's outputs for pixels (n, 3, S, S) uint8 on one of the devices."""

@@ -106,7 +106,10 @@ class PReLU(HybridBlock):
 
 
 class ConvStage(HybridBlock):
-    """Convolution, PReLU and an optional max pool, in the order of the spec."""
+    """Convolution, PReLU and an optional max pool, in the order of the spec.
+
+    `norm` is there in training alone, between convolution and the rest (`core.batch_norm`).
+    """
 
     def __init__(
         self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, stride: int = 1, **kwargs: Any
@@ -117,6 +120,12 @@ class ConvStage(HybridBlock):
             self.conv = nn.Conv2D(channels[1], kernel, stride, in_channels=channels[0])
             self.prelu = PReLU(channels[1])
             self.pool = nn.MaxPool2D(pool, 2, ceil_mode=spec.pooling == "full") if pool else None
+        self.norm: Any = None
+
+    @property
+    def linear(self) -> HybridBlock:
+        """Return the layer with the weights."""
+        return self.conv
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the layers by name, in the order in which they work."""
@@ -126,30 +135,48 @@ class ConvStage(HybridBlock):
             return {"conv": self.conv, "pool": self.pool, "prelu": self.prelu}
         return {"conv": self.conv, "prelu": self.prelu, "pool": self.pool}
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        """Return the stage's feature map."""
-        x = self.conv(x)
+    def activate(self, x: Any) -> Any:
+        """Return what becomes of the convolution's output."""
         if self.pool is None:
             return self.prelu(x)
         return self.prelu(self.pool(x)) if self.pool_first else self.pool(self.prelu(x))
 
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return the stage's feature map."""
+        x = self.conv(x)
+        return self.activate(x if self.norm is None else self.norm(x))
+
 
 class DenseStage(HybridBlock):
-    """A fully connected layer (its input is flattened in the order channel, row, column) and its PReLU."""
+    """A fully connected layer (its input is flattened in the order channel, row, column) and its PReLU.
+
+    `norm` as in `ConvStage`.
+    """
 
     def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.dense = nn.Dense(outputs, in_units=inputs)
             self.prelu = PReLU(outputs, spatial=False)
+        self.norm: Any = None
+
+    @property
+    def linear(self) -> HybridBlock:
+        """Return the layer with the weights."""
+        return self.dense
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the layers by name, in the order in which they work."""
         return {"dense": self.dense, "prelu": self.prelu}
 
+    def activate(self, x: Any) -> Any:
+        """Return what becomes of the layer's output."""
+        return self.prelu(x)
+
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return the activated features (n, outputs)."""
-        return self.prelu(self.dense(x))
+        x = self.dense(x)
+        return self.activate(x if self.norm is None else self.norm(x))
 
 
 class Net(HybridBlock):

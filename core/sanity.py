@@ -45,6 +45,7 @@ def overfit(net: Net, pack: Pack, config: TrainConfig, contexts: Sequence[Any], 
     learner = Learner(net, replace(config, loss=loss, optimizer="adamw", wd=0.0, batch_size=len(batch.label)), contexts)
     for step in range(steps):
         learner.step(learner.place(batch), LR * min(1.0, 2 * (1 - step / steps)))
+    learner.finish_epoch([batch])
     metrics = validation_metrics(loss)
     for shard in split_batch(batch, learner.contexts, landmarks=True):
         metrics.update([shard.label, *shard.targets], list(learner.forward(shard.data)))

@@ -11,7 +11,7 @@ RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
 DIST_KVSTORES = ("dist_sync", "dist_async", "dist_sync_device")
-_CAME_LATER = ("mirror_landmarks", "turn", "erase")  # fields of `TrainConfig` that older runs do not know
+_CAME_LATER = ("mirror_landmarks", "turn", "erase", "batch_norm")  # fields of `TrainConfig` that older runs do not know
 OHEM_SCOPES = ("global", "local")
 AUGMENTATIONS = ("none", "mirror", "full", "strong")
 
@@ -79,6 +79,8 @@ class TrainConfig:
         On the fly, turn every sample by up to so many degrees to either side.
     erase : float
         Share of the samples without landmarks of which, on the fly, a rectangle becomes grey.
+    batch_norm : bool
+        Train with batch normalisation, which is not part of the weights that are kept (`core.batch_norm`).
     ratio : (4,) floats or empty
         Positive, negative, part and landmark samples in a batch; empty: as the pack has them.
     epoch_size : int or None
@@ -117,6 +119,7 @@ class TrainConfig:
     mirror_landmarks: bool = True
     turn: float = 0.0
     erase: float = 0.0
+    batch_norm: bool = False
     ratio: tuple[float, ...] = ()
     epoch_size: Optional[int] = None
     devices: int = 1

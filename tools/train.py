@@ -99,6 +99,12 @@ def _add_recipe_options(group: Any) -> None:
         "--erase", type=fraction, metavar="SHARE", help="make a rectangle of so many of the samples grey"
     )
     group.add_argument(
+        "--batch-norm",
+        action="store_true",
+        default=None,
+        help="train with batch normalisation, folded into the weights that are kept",
+    )
+    group.add_argument(
         "--no-landmark-mirror",
         dest="mirror_landmarks",
         action="store_false",

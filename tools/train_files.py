@@ -10,6 +10,7 @@ from typing import Any
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core import history
+from gluon_mtcnn.core.batch_norm import folded
 from gluon_mtcnn.core.checkpoint import save_net
 from gluon_mtcnn.core.event_log import EventLog
 from gluon_mtcnn.core.export import write_seanlinx
@@ -51,9 +52,9 @@ class RunFiles:
         if improved:
             origin = {"trained_with": f"gluon-mtcnn {__version__}", "epoch": epoch, "config": self._config.as_dict()}
             figures = {name: value for name, value in rows[-1].items() if name not in TIMES}
-            save_net(self._out, self._net, origin={**origin, "figures": figures})
+            save_net(self._out, folded(self._net), origin={**origin, "figures": figures})
         if self._args.seanlinx_checkpoints:
-            write_seanlinx(self._net, self._args.seanlinx_checkpoints, epoch)
+            write_seanlinx(folded(self._net), self._args.seanlinx_checkpoints, epoch)
         history.write_csv(self._out / "history.csv", rows, net)
         history.plot(self._out / "history.png", history.read_csv(self._out / "history.csv"))
         self._events.add(rows[-1])
@@ -64,7 +65,7 @@ class RunFiles:
         net, rows = self._config.net, trainer.history
         judged = [row for row in rows if criterion(row) is not None]
         best = min(judged, key=lambda row: criterion(row) or 0.0) if judged else rows[-1]
-        dead = dead_kernels(self._net)
+        dead = dead_kernels(folded(self._net))
         if dead:
             logger.warning("%s: dead kernels (all weights below 1e-5): %s", net, dead)
         wall, cpu = trainer.wall_seconds, trainer.cpu_seconds

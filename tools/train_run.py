@@ -13,6 +13,7 @@ from typing import Any, Optional
 import numpy as np
 
 from gluon_mtcnn.core.augment import AugmentSpec
+from gluon_mtcnn.core.batch_norm import attach
 from gluon_mtcnn.core.checkpoint import CONFIG_NAME
 from gluon_mtcnn.core.cluster import Cluster, in_job
 from gluon_mtcnn.core.dataset import BatchLoader
@@ -64,6 +65,8 @@ def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
     _check_mirror(pack, config)
     if job:
         job.check_same({**config.as_dict(), "training pack": pack.digest()})
+    if config.batch_norm:
+        attach(net, _first_pixels(pack, config) if config.pretrained else None)
     learner = Learner(net, config, contexts, job)
     if job and job.rank:
         trainer = Trainer(learner, make_loader(pack, config, True, (job.rank, job.workers)))
@@ -94,6 +97,8 @@ def sanity(args: argparse.Namespace) -> int:
         raise InputError("train --sanity: it is for one process, run it without launch")
     pack = _open_pack(args.data, "train", args.net, _sizes(args))
     config, net, contexts = _setup(args, pack)
+    if config.batch_norm:
+        attach(net, _first_pixels(pack, config) if config.pretrained else None)
     result = overfit(net, pack, config, contexts)
     print(json.dumps({name: None if value != value else value for name, value in result.items()}))
     return 0 if result["passed"] else 1
@@ -137,6 +142,7 @@ def make_config(args: argparse.Namespace, landmarks: bool, devices: int, job: Op
         mirror_landmarks=args.mirror_landmarks,
         turn=args.turn,
         erase=args.erase,
+        batch_norm=args.batch_norm,
         ratio=args.ratio,
         epoch_size=args.epoch_size,
         devices=devices,
@@ -233,6 +239,11 @@ def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[in
         shard=shard,
         epoch_size=config.epoch_size,
     )
+
+
+def _first_pixels(pack: Pack, config: TrainConfig) -> Any:
+    """Return the images of a run's first batch (n, 3, S, S) uint8, on the CPU."""
+    return mx.nd.array(make_loader(pack, config, training=True).batch(0, 0).data, dtype="uint8")
 
 
 def _run_record(config: TrainConfig, pack: Pack, validation: Optional[Pack]) -> dict[str, Any]:

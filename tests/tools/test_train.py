@@ -14,11 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gluon_mtcnn.core.batch_norm import attached
 from gluon_mtcnn.core.checkpoint import load_model
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.learner import Learner
 from gluon_mtcnn.core.legacy import load_seanlinx
 from gluon_mtcnn.core.record import Pack, PackWriter
+from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.train_config import default_config
+from gluon_mtcnn.core.trainer import Trainer
 from gluon_mtcnn.tools.cli import main
 from gluon_mtcnn.tools.train import PARALLEL_CPUS, run_record_path, set_threads
 from gluon_mtcnn.tools.train_run import make_loader
@@ -101,7 +105,7 @@ def test_options_reach_the_run(packs, tmp_path):
     options += (
         " --regression smooth_l1 --ratio 1:2:1:0 --epoch-size 100 --augment full --schedule step --devices cpu:0,cpu:1"
     )
-    options += " --kvstore local --warmup 3 --seed 5 --turn 12 --erase .2"
+    options += " --kvstore local --warmup 3 --seed 5 --turn 12 --erase .2 --batch-norm"
     assert train("pnet", packs["pnet"], tmp_path, *options.split()) == 0
     config = read_json(run_record_path(tmp_path, "pnet"))["config"]
     expected = {
@@ -119,6 +123,7 @@ def test_options_reach_the_run(packs, tmp_path):
         "seed": 5,
         "turn": 12,
         "erase": 0.2,
+        "batch_norm": True,
     }
     assert {name: config[name] for name in expected} == expected
     assert config["loss"] == {"weights": [1, 2, 0.5], "ohem": 1, "regression": "smooth_l1", "reduction": "sum"}
@@ -287,7 +292,26 @@ def test_a_run_of_before_an_option_was_there_resumes(packs, tmp_path):
     """What is not used is not in the run's record: it would be compared with records that cannot have it."""
     assert train("onet", packs["onet"], tmp_path, "--epochs", 1) == 0
     config = read_json(run_record_path(tmp_path, "onet"))["config"]
-    assert not {"mirror_landmarks", "turn", "erase"} & set(config)
+    assert not {"mirror_landmarks", "turn", "erase", "batch_norm"} & set(config)
+
+
+@pytest.mark.parametrize("net", SIZES)
+def test_normalised_batches_leave_an_ordinary_net(packs, tmp_path, net):
+    """What is kept is the function that was validated; going on from it begins there, on two devices as on one."""
+    options = ("--batch-norm", "--epochs", 2, "--batch-size", 50, "--lr", 0.01)
+    assert train(net, packs[net], tmp_path / "first", *options) == 0
+    kept = load_model(tmp_path / "first").nets[net]
+    assert not attached(kept)
+    config = default_config(net, landmarks=kept.spec.landmarks)
+    validation = make_loader(Pack(packs[net], "val"), config, training=False)
+    figures = Trainer(Learner(kept, config, [mx.cpu()]), validation, validation).validate()
+    best = read_json(tmp_path / "first" / "summary.json")
+    for name in ("log_loss", "box_error"):
+        assert figures[name] == pytest.approx(best[f"val_{name}"], rel=1e-4)
+    further = ("--pretrained", tmp_path / "first", "--lr", 1e-9, "--devices", "cpu:0,cpu:1")
+    assert train(net, packs[net], tmp_path / "second", *options[:-2], *further) == 0
+    again = read_json(tmp_path / "second" / "summary.json")
+    assert again["val_log_loss"] == pytest.approx(best["val_log_loss"], rel=0.1)
 
 
 def test_turned_and_otherwise_as_they_are(packs):
@@ -346,10 +370,10 @@ def start(data, out, *options):
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
 
 
-def killed_and_resumed(data, out, kills):
+def killed_and_resumed(data, out, kills, *options):
     """Return the last checkpoint and best weights of a run that was killed after each of these numbers of steps."""
     for after in kills:
-        run = start(data, out, "--resume", "--checkpoint-seconds", "0")
+        run = start(data, out, "--resume", "--checkpoint-seconds", "0", *options)
         folder = Path(out) / "checkpoints" / "pnet"
         deadline = time.monotonic() + 120
         while run.poll() is None and time.monotonic() < deadline:
@@ -360,7 +384,7 @@ def killed_and_resumed(data, out, kills):
         run.send_signal(signal.SIGKILL)
         error = run.communicate()[1]
         assert run.returncode == -signal.SIGKILL, error
-    return finish(data, out, "--resume")
+    return finish(data, out, "--resume", *options)
 
 
 def finish(data, out, *options):
@@ -382,10 +406,11 @@ def check_same_end(one, other):
     assert one[2] == other[2]
 
 
-def test_a_killed_run_ends_with_the_same_bits(packs, tmp_path):
+@pytest.mark.parametrize("options", [(), ("--batch-norm",)], ids=["plain", "batch norm"])
+def test_a_killed_run_ends_with_the_same_bits(packs, tmp_path, options):
     """13 batches an epoch, 39 in all; the kill comes while checkpoints are being written."""
-    whole = finish(packs["pnet"], tmp_path / "whole")
-    check_same_end(whole, killed_and_resumed(packs["pnet"], tmp_path / "killed", [17]))
+    whole = finish(packs["pnet"], tmp_path / "whole", *options)
+    check_same_end(whole, killed_and_resumed(packs["pnet"], tmp_path / "killed", [17], *options))
 
 
 @pytest.mark.slow

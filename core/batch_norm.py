@@ -1,0 +1,140 @@
+"""Batch normalisation in training: put behind every convolution, measured after each epoch, and folded away.
+
+A net that is trained with it (Ioffe, Szegedy 2015) learns in fewer epochs. The nets that are kept do not have it: a
+normalisation by fixed means and variances is a scale and a shift of the layer before it. So files, engines and other
+programs see the same nets as ever.
+
+In a step each device normalises its own rows. The means and variances by which a net is judged and folded are not
+the running ones of those steps, which would depend on the devices and on where a run was resumed, but are measured
+with the weights as they are, on the first batches of the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gluon_mtcnn.core.checkpoint import assign
+from gluon_mtcnn.core.image import MEAN, SCALE
+from gluon_mtcnn.core.network import Net, build
+from gluon_mtcnn.core.runtime import mx
+
+EPSILON = 1e-5
+MEASURED = 16  # batches that means and variances are taken from
+_SMALLEST_NORMAL = np.finfo(np.float32).tiny
+
+
+def attach(net: Net, pixels: Any = None) -> None:
+    """Give a net on the CPU, in place, normalisations; its parameters stay as they are.
+
+    Parameters
+    ----------
+    net : Net with parameters
+    pixels : (n, 3, S, S) uint8 NDArray, optional
+        Begin as the same function: scales and shifts undo what normalising by these images does. Without them scales
+        are 1 and shifts 0, as suits weights that were just drawn.
+    """
+    moments = list(_moments(net, pixels)) if pixels is not None else [None] * len(net.body)
+    for stage, found in zip(net.body.values(), moments):
+        channels = stage.linear.bias.shape[0]
+        with stage.name_scope():
+            stage.norm = mx.gluon.nn.BatchNorm(epsilon=EPSILON, in_channels=channels)
+        stage.norm.initialize(ctx=mx.cpu())
+        if found is not None:
+            mean, variance = found
+            _set(stage.norm, mean, variance)
+            stage.norm.gamma.set_data(mx.nd.array(np.sqrt(variance + EPSILON)))
+            stage.norm.beta.set_data(mx.nd.array(mean))
+
+
+def attached(net: Net) -> bool:
+    """Return whether a net has normalisations."""
+    return any(stage.norm is not None for stage in net.body.values())
+
+
+def measure(net: Net, batches: Iterable[Any]) -> None:
+    """Set the means and variances of a net's normalisations, on every device, to those over some images.
+
+    Parameters
+    ----------
+    net : Net with normalisations
+    batches : iterable of (n, 3, S, S) uint8 NDArray on a device of the net
+        Within a batch each layer is normalised by that batch, as in training.
+    """
+    # Not the net itself: called one by one, the stages of a hybridized net would each keep what they compute.
+    twin = _copy(net, net.face_head.weight.list_ctx()[0])
+    each = [[np.stack(found) for found in _moments(twin, pixels)] for pixels in batches]
+    for stage, found in zip(net.body.values(), zip(*each)):
+        means, variances = np.stack(found, axis=1)
+        mean = means.mean(axis=0)
+        _set(stage.norm, mean, (variances + means**2).mean(axis=0) - mean**2)
+
+
+def folded(net: Net) -> Net:
+    """Return a net without normalisations, on the CPU, that is the same function outside of training.
+
+    A net that has none is returned itself.
+    """
+    if not attached(net):
+        return net
+    plain = _copy(net, mx.cpu(), norms=False)
+    for stage, bare in zip(net.body.values(), plain.body.values()):
+        mean, variance, gamma, beta, weight, bias = (
+            _host(p).astype(np.float64)
+            for p in (
+                stage.norm.running_mean,
+                stage.norm.running_var,
+                stage.norm.gamma,
+                stage.norm.beta,
+                stage.linear.weight,
+                stage.linear.bias,
+            )
+        )
+        scale = gamma / np.sqrt(variance + EPSILON)
+        bare.linear.weight.set_data(_normal(weight * scale.reshape(-1, *[1] * (weight.ndim - 1))))
+        bare.linear.bias.set_data(_normal((bias - mean) * scale + beta))
+    return plain
+
+
+def _moments(net: Net, pixels: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield mean and variance (channels,) of what each stage's layer makes of some images."""
+    x = (mx.nd.cast(pixels, "float32") - MEAN) * SCALE
+    for stage in net.body.values():
+        x = stage.linear(x)
+        ones = mx.nd.ones(x.shape[1], x.context)
+        gamma, beta = ones, 0 * ones
+        if stage.norm is not None:
+            gamma, beta = stage.norm.gamma.data(x.context), stage.norm.beta.data(x.context)
+        with mx.autograd.train_mode():  # the operator gives a mean and the inverse of a deviation
+            normed, mean, inverse = mx.nd.BatchNorm(
+                x, gamma, beta, 0 * ones, ones, eps=EPSILON, fix_gamma=False, output_mean_var=True
+            )
+        yield mean.asnumpy().astype(np.float64), inverse.asnumpy().astype(np.float64) ** -2 - EPSILON
+        x = stage.activate(x if stage.norm is None else normed)
+
+
+def _copy(net: Net, context: Any, norms: bool = True) -> Net:
+    twin = build(net.spec)
+    if norms:
+        attach(twin)
+    given = net._collect_params_with_prefix()
+    arrays = {name: given[name].data(given[name].list_ctx()[0]) for name in twin._collect_params_with_prefix()}
+    assign(twin, arrays, net.spec.kind)
+    twin.collect_params().reset_ctx(context)
+    return twin
+
+
+def _set(norm: Any, mean: np.ndarray, variance: np.ndarray) -> None:
+    norm.running_mean.set_data(mx.nd.array(mean))
+    norm.running_var.set_data(mx.nd.array(np.maximum(variance, 0)))
+
+
+def _host(parameter: Any) -> np.ndarray:
+    return parameter.data(parameter.list_ctx()[0]).asnumpy()
+
+
+def _normal(values: np.ndarray) -> Any:
+    """Return values for a parameter, without those that are too small for a normal float32."""
+    return mx.nd.array(np.where(np.abs(values) < _SMALLEST_NORMAL, 0, values), dtype="float32")
