@@ -18,12 +18,11 @@ import numpy as np
 
 from gluon_mtcnn.core.checkpoint import assign
 from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.network import Net, build
+from gluon_mtcnn.core.network import Net, build, flush_denormals
 from gluon_mtcnn.core.runtime import mx
 
 EPSILON = 1e-5
 MEASURED = 16  # batches that means and variances are taken from
-_SMALLEST_NORMAL = np.finfo(np.float32).tiny
 
 
 def attach(net: Net, pixels: Any = None) -> None:
@@ -93,8 +92,9 @@ def folded(net: Net) -> Net:
             )
         )
         scale = gamma / np.sqrt(variance + EPSILON)
-        bare.linear.weight.set_data(_normal(weight * scale.reshape(-1, *[1] * (weight.ndim - 1))))
-        bare.linear.bias.set_data(_normal((bias - mean) * scale + beta))
+        bare.linear.weight.set_data(mx.nd.array(weight * scale.reshape(-1, *[1] * (weight.ndim - 1))))
+        bare.linear.bias.set_data(mx.nd.array((bias - mean) * scale + beta))
+    flush_denormals(plain)
     return plain
 
 
@@ -133,8 +133,3 @@ def _set(norm: Any, mean: np.ndarray, variance: np.ndarray) -> None:
 
 def _host(parameter: Any) -> np.ndarray:
     return parameter.data(parameter.list_ctx()[0]).asnumpy()
-
-
-def _normal(values: np.ndarray) -> Any:
-    """Return values for a parameter, without those that are too small for a normal float32."""
-    return mx.nd.array(np.where(np.abs(values) < _SMALLEST_NORMAL, 0, values), dtype="float32")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import Any, NamedTuple, Optional
 
 import numpy as np
@@ -15,14 +16,13 @@ from gluon_mtcnn.core.dataset import Batch
 from gluon_mtcnn.core.distributed import Flat, GlobalKeys, SharedGradients, SharedWeights
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.loss import TALLY, MultiTaskLoss, RowLosses
-from gluon_mtcnn.core.network import Net, clamp_slopes, prepare_for_training
+from gluon_mtcnn.core.network import Net, clamp_slopes, flush_denormals, prepare_for_training
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.train_config import DIST_KVSTORES, TrainConfig
 
 KVSTORES = ("local", "device", "nccl")
 NO_LABEL = -3  # of rows that only fill a device's share
 _OPTIMIZERS = {"sgd": ("sgd", {"momentum": 0.9}), "adamw": (optimizer.AdamW.__name__.lower(), {})}
-_SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
 
 
 class Shard(NamedTuple):
@@ -172,15 +172,16 @@ class Learner:
     def finish_epoch(self, batches: Iterable[Batch] = ()) -> None:
         """Bring asynchronous workers together, clean the weights, and measure what normalisations need.
 
-        `batches` are for the latter: the epoch's first, at least one where the net has normalisations.
+        `batches` are the epoch's, of which the latter takes the first few; a net without normalisations needs none.
         """
         if self.job and self._weights:
             self.reset_tally(self.job.sum_once(self.tally.asnumpy()))
             self._weights.take()
             clamp_slopes(self.net)
-        self.flush_denormals()
+        flush_denormals(self.net)
         if self.config.batch_norm:
-            batch_norm.measure(self.net, (_copy_to(batch.data, self.contexts[0]) for batch in batches))
+            first = islice(batches, batch_norm.MEASURED)
+            batch_norm.measure(self.net, (_copy_to(batch.data, self.contexts[0]) for batch in first))
 
     def forward(self, data: Any) -> tuple[Any, ...]:
         """Return the net's outputs for pixels (n, 3, S, S) uint8 on one of the devices."""
@@ -224,12 +225,6 @@ class Learner:
         self.reset_tally(arrays["tally"])
         if self._scale:
             self._scale.load_state(arrays["loss_scale"])
-
-    def flush_denormals(self) -> None:
-        """Replace weights too small for a normal float32 by zero: they slow a CPU down many times and mean nothing."""
-        for parameter in self.parameters.values():
-            for array in parameter.list_data():
-                array[:] = mx.nd.where(mx.nd.abs(array) < _SMALLEST_NORMAL, mx.nd.zeros_like(array), array)
 
 
 def _parts(state: Any) -> tuple[Any, ...]:

@@ -15,6 +15,7 @@ from typing import Any
 from gluon_mtcnn.core.image import MEAN, SCALE
 from gluon_mtcnn.core.runtime import HybridBlock, mx
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
+from gluon_mtcnn.core.weight_report import SMALLEST_NORMAL
 
 nn = mx.gluon.nn
 
@@ -105,11 +106,39 @@ class PReLU(HybridBlock):
         return F.reshape_like(F.dot(F.stop_gradient(F.ones_like(column)), row), x)
 
 
-class ConvStage(HybridBlock):
-    """Convolution, PReLU and an optional max pool, in the order of the spec.
+class Stage(HybridBlock):
+    """A layer with weights, and what becomes of its output.
 
-    `norm` is there in training alone, between convolution and the rest (`core.batch_norm`).
+    `norm` is there in training alone, between the two (`core.batch_norm`).
     """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.norm: Any = None
+
+    def layers(self) -> dict[str, HybridBlock]:
+        """Return the layers by name, in the order in which they work; the first is the one with weights."""
+        raise NotImplementedError
+
+    @property
+    def linear(self) -> HybridBlock:
+        """Return the layer with weights."""
+        return next(iter(self.layers().values()))
+
+    def activate(self, x: Any) -> Any:
+        """Return what becomes of that layer's output."""
+        for layer in list(self.layers().values())[1:]:
+            x = layer(x)
+        return x
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        """Return the stage's feature map, or for `DenseStage` features (n, outputs)."""
+        x = self.linear(x)
+        return self.activate(x if self.norm is None else self.norm(x))
+
+
+class ConvStage(Stage):
+    """Convolution, PReLU and an optional max pool, in the order of the spec."""
 
     def __init__(
         self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, stride: int = 1, **kwargs: Any
@@ -120,12 +149,6 @@ class ConvStage(HybridBlock):
             self.conv = nn.Conv2D(channels[1], kernel, stride, in_channels=channels[0])
             self.prelu = PReLU(channels[1])
             self.pool = nn.MaxPool2D(pool, 2, ceil_mode=spec.pooling == "full") if pool else None
-        self.norm: Any = None
-
-    @property
-    def linear(self) -> HybridBlock:
-        """Return the layer with the weights."""
-        return self.conv
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the layers by name, in the order in which they work."""
@@ -135,48 +158,19 @@ class ConvStage(HybridBlock):
             return {"conv": self.conv, "pool": self.pool, "prelu": self.prelu}
         return {"conv": self.conv, "prelu": self.prelu, "pool": self.pool}
 
-    def activate(self, x: Any) -> Any:
-        """Return what becomes of the convolution's output."""
-        if self.pool is None:
-            return self.prelu(x)
-        return self.prelu(self.pool(x)) if self.pool_first else self.pool(self.prelu(x))
 
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        """Return the stage's feature map."""
-        x = self.conv(x)
-        return self.activate(x if self.norm is None else self.norm(x))
-
-
-class DenseStage(HybridBlock):
-    """A fully connected layer (its input is flattened in the order channel, row, column) and its PReLU.
-
-    `norm` as in `ConvStage`.
-    """
+class DenseStage(Stage):
+    """A fully connected layer (its input is flattened in the order channel, row, column) and its PReLU."""
 
     def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
             self.dense = nn.Dense(outputs, in_units=inputs)
             self.prelu = PReLU(outputs, spatial=False)
-        self.norm: Any = None
-
-    @property
-    def linear(self) -> HybridBlock:
-        """Return the layer with the weights."""
-        return self.dense
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the layers by name, in the order in which they work."""
         return {"dense": self.dense, "prelu": self.prelu}
-
-    def activate(self, x: Any) -> Any:
-        """Return what becomes of the layer's output."""
-        return self.prelu(x)
-
-    def hybrid_forward(self, F: Any, x: Any) -> Any:
-        """Return the activated features (n, outputs)."""
-        x = self.dense(x)
-        return self.activate(x if self.norm is None else self.norm(x))
 
 
 class Net(HybridBlock):
@@ -320,6 +314,13 @@ def clamp_slopes(net: Net) -> None:
     for parameter in net.slopes_before_pool():
         for array in parameter.list_data():
             mx.nd.relu(array, out=array)
+
+
+def flush_denormals(net: Net) -> None:
+    """Set parameters too small for a normal float32 to 0, in place, on every device: they slow a CPU down much."""
+    for parameter in net.collect_params().values():
+        for array in parameter.list_data():
+            array[:] = mx.nd.where(mx.nd.abs(array) < float(SMALLEST_NORMAL), mx.nd.zeros_like(array), array)
 
 
 def prepare_for_training(net: Net) -> None:

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluon_mtcnn.core.activity import NOW, WORKING
-from gluon_mtcnn.core.batch_norm import MEASURED
 from gluon_mtcnn.core.dataset import BatchLoader, prefetched
 from gluon_mtcnn.core.learner import Learner, Shard, split_batch
 from gluon_mtcnn.core.loss import read_tally
@@ -170,8 +169,8 @@ class Trainer:
 
     def finish_epoch(self, rate: float) -> None:
         """Validate, write the epoch's row, tell `on_epoch`, save, and go to the next epoch; `rate` in samples/s."""
-        measured = range(min(MEASURED, self.loader.batches_per_epoch))
-        self.learner.finish_epoch(self.loader.batch(self.epoch, number) for number in measured)
+        numbers = range(self.loader.batches_per_epoch)
+        self.learner.finish_epoch(self.loader.batch(self.epoch, number) for number in numbers)
         config = self.learner.config
         row = {"epoch": self.epoch + 1, "lr": self.learning_rate(), **self._training_figures()}
         if self.validation is not None:

@@ -48,13 +48,13 @@ class RunFiles:
 
     def write_epoch(self, rows: list[dict[str, Any]], improved: bool) -> None:
         """Keep the weights if they are the best so far; bring history and logs up to date."""
-        epoch, net = len(rows), self._args.net
+        epoch, net, kept = len(rows), self._args.net, folded(self._net)
         if improved:
             origin = {"trained_with": f"gluon-mtcnn {__version__}", "epoch": epoch, "config": self._config.as_dict()}
             figures = {name: value for name, value in rows[-1].items() if name not in TIMES}
-            save_net(self._out, folded(self._net), origin={**origin, "figures": figures})
+            save_net(self._out, kept, origin={**origin, "figures": figures})
         if self._args.seanlinx_checkpoints:
-            write_seanlinx(folded(self._net), self._args.seanlinx_checkpoints, epoch)
+            write_seanlinx(kept, self._args.seanlinx_checkpoints, epoch)
         history.write_csv(self._out / "history.csv", rows, net)
         history.plot(self._out / "history.png", history.read_csv(self._out / "history.csv"))
         self._events.add(rows[-1])

@@ -65,8 +65,6 @@ def _train(args: argparse.Namespace, job: Optional[Cluster]) -> int:
     _check_mirror(pack, config)
     if job:
         job.check_same({**config.as_dict(), "training pack": pack.digest()})
-    if config.batch_norm:
-        attach(net, _first_pixels(pack, config) if config.pretrained else None)
     learner = Learner(net, config, contexts, job)
     if job and job.rank:
         trainer = Trainer(learner, make_loader(pack, config, True, (job.rank, job.workers)))
@@ -97,8 +95,6 @@ def sanity(args: argparse.Namespace) -> int:
         raise InputError("train --sanity: it is for one process, run it without launch")
     pack = _open_pack(args.data, "train", args.net, _sizes(args))
     config, net, contexts = _setup(args, pack)
-    if config.batch_norm:
-        attach(net, _first_pixels(pack, config) if config.pretrained else None)
     result = overfit(net, pack, config, contexts)
     print(json.dumps({name: None if value != value else value for name, value in result.items()}))
     return 0 if result["passed"] else 1
@@ -212,7 +208,10 @@ def _setup(args: argparse.Namespace, pack: Pack, job: Optional[Cluster] = None) 
     if args.seanlinx_checkpoints:
         check_seanlinx(net, args.seanlinx_checkpoints)
     seed_everything(args.seed)
-    return make_config(args, landmarks, len(contexts), job), net, contexts
+    config = make_config(args, landmarks, len(contexts), job)
+    if config.batch_norm:
+        attach(net, _first_pixels(pack, config) if config.pretrained else None)
+    return config, net, contexts
 
 
 def make_loader(pack: Pack, config: TrainConfig, training: bool, shard: tuple[int, int] = (0, 1)) -> BatchLoader:

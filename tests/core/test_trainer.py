@@ -12,7 +12,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.initial import fresh_net, pretrained_net
 from gluon_mtcnn.core.learner import Learner, check_kvstore, dead_kernels, split_batch
 from gluon_mtcnn.core.loss import read_tally
-from gluon_mtcnn.core.network import prepare_for_training
+from gluon_mtcnn.core.network import flush_denormals, prepare_for_training
 from gluon_mtcnn.core.record import Pack, PackWriter
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.core.sanity import overfit, sample_batch
@@ -354,7 +354,7 @@ def test_denormals_and_dead_kernels():
     weight = learner.parameters["stage2.conv.weight"].data().asnumpy()
     weight[3], weight[5], weight[6, 0, 0, 0] = 1e-39, 1e-7, -1e-40
     learner.parameters["stage2.conv.weight"].set_data(mx.nd.array(weight))
-    learner.flush_denormals()
+    flush_denormals(learner.net)
     after = learner.parameters["stage2.conv.weight"].data().asnumpy()
     assert not after[3].any()
     assert after[6, 0, 0, 0] == 0
