@@ -59,17 +59,27 @@ class Stage:
 
 @dataclass
 class _Candidates:
-    """Boxes on their way through a stage, the same calibrated, scores, and what R- and O-Net give: points, log-odds."""
+    """Boxes on their way through a stage, the same calibrated, scores, and what R- and O-Net give: points, log-odds.
+
+    `support` is what O-Net's log-odds gain by other boxes (`looks.support`).
+    """
 
     boxes: np.ndarray  # (n, 4)
     calibrated: np.ndarray  # (n, 4)
     scores: np.ndarray  # (n,)
     landmarks: Any = None  # (n, 5, 2)
     odds: Any = None  # (n,)
+    support: Any = None  # (n,)
 
     def __getitem__(self, index: Any) -> _Candidates:
-        landmarks, odds = (None if field is None else field[index] for field in (self.landmarks, self.odds))
-        return _Candidates(self.boxes[index], self.calibrated[index], self.scores[index], landmarks, odds)
+        given = (self.landmarks, self.odds, self.support)
+        more = (None if field is None else field[index] for field in given)
+        return _Candidates(self.boxes[index], self.calibrated[index], self.scores[index], *more)
+
+    @property
+    def evidence(self) -> np.ndarray:
+        """Log-odds (n,) with what others add to them."""
+        return self.odds + self.support
 
 
 class Detector:
@@ -326,23 +336,26 @@ class Detector:
         """Return the faces as all looks of O-Net together see them, given the first look at each square (n, 4).
 
         What is near enough to the threshold is seen mirrored; NMS; what is left is seen in the squares around its box.
-        The log-odds are the mean of those of the first two and of the others, the box is the mean of the others'. Boxes
-        may have met on one face, so NMS follows once more. Points come from the squares around the final box.
+        The log-odds are the mean of those of the first two and of the others, plus what the boxes of the first look
+        that lie on its own add; the box is the mean of the others'. Boxes may have met on one face, so NMS follows once
+        more. Points come from the squares around the final box.
         """
         threshold = self.thresholds[NETS.index("onet")]
+        first.support = looks.support(first.calibrated)
+        first.scores = face_probability(first.evidence)
         passed = first[first.scores > np.float32(threshold)]
         passed = passed[_order(passed.scores, legacy=False)]
         least = log_odds(threshold) - np.array(looks.MARGINS)
-        near = first.odds > least[0]
+        near = first.evidence > least[0]
         found = first[near]
         twin = self._look("onet", image, squares[near], np.ones(len(found.boxes), bool))
         found.calibrated = (found.calibrated + twin.calibrated) / 2
         found.odds = (found.odds + twin.odds) / 2
-        found = self._strongest(found[found.odds > least[1]])
+        found = self._strongest(found[found.evidence > least[1]])
         seen, again = self._look_around(image, found.calibrated, looks.FACE_LOOKS)
         found.calibrated[seen] = again.calibrated.mean(axis=0)
         found.odds[seen] = (found.odds[seen] + again.odds.mean(axis=0)) / 2
-        found.scores = face_probability(found.odds)
+        found.scores = face_probability(found.evidence)
         found = self._strongest(found[found.scores > np.float32(threshold)])
         if found.landmarks is not None:
             seen, again = self._look_around(image, found.calibrated, looks.POINT_LOOKS)
@@ -351,8 +364,9 @@ class Detector:
 
     def _strongest(self, found: _Candidates) -> _Candidates:
         """Return what NMS leaves of O-Net's faces, by log-odds: float32 has no digits for scores so near to 1."""
-        order = _order(found.odds, legacy=False)
-        return found[self._engine.nms(found.calibrated, found.odds, self._overlaps["minimum"], "minimum", order)]
+        odds = found.evidence
+        order = _order(odds, legacy=False)
+        return found[self._engine.nms(found.calibrated, odds, self._overlaps["minimum"], "minimum", order)]
 
     def _look_around(
         self, image: np.ndarray, boxes: np.ndarray, asked: Sequence[looks.Look]

@@ -23,8 +23,8 @@ def _near(low: np.ndarray, length: np.ndarray, share: float) -> tuple[np.ndarray
     return low - length * ((1 - share) / share + SLACK), low + length * (1 - share + SLACK)
 
 
-def _suppressing(boxes: np.ndarray, others: np.ndarray, threshold: float, mode: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pairs (index of a box, index of another) that overlap more than the threshold.
+def _overlapping(boxes: np.ndarray, others: np.ndarray, threshold: float, mode: str) -> tuple[np.ndarray, ...]:
+    """Return the pairs that overlap more than the threshold: index of a box, index of another, overlap.
 
     Only pairs whose left and top edges lie near each other are looked at: an IoU above t needs a shared width of more
     than t times the wider box.
@@ -41,8 +41,9 @@ def _suppressing(boxes: np.ndarray, others: np.ndarray, threshold: float, mode: 
     y = others[j, 1]
     close = (y >= top[i]) & (y <= bottom[i])
     i, j = i[close], j[close]
-    over = _overlap(boxes, others, i, j, mode) > threshold
-    return i[over], j[over]
+    overlap = _overlap(boxes, others, i, j, mode)
+    over = overlap > threshold
+    return i[over], j[over], overlap[over]
 
 
 def _overlap(boxes: np.ndarray, others: np.ndarray, i: np.ndarray, j: np.ndarray, mode: str) -> np.ndarray:
@@ -141,9 +142,27 @@ def nms(
     kept = np.zeros(0, np.int64)
     for start in range(0, len(order), BLOCK):
         block = order[start : start + BLOCK]
-        _, worse = _suppressing(boxes[kept], boxes[block], threshold, mode)
+        _, worse, _ = _overlapping(boxes[kept], boxes[block], threshold, mode)
         block = np.delete(block, worse)
-        better, worse = _suppressing(boxes[block], boxes[block], threshold, mode)
+        better, worse, _ = _overlapping(boxes[block], boxes[block], threshold, mode)
         forward = better < worse
         kept = np.concatenate([kept, block[_resolve(len(block), better[forward], worse[forward])]])
     return kept
+
+
+def neighbours(boxes: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Return how many of the boxes lie on each (n,) of them, itself included.
+
+    One with an IoU of up to `low` counts for nothing, from `high` on for one, in proportion between: a little more or
+    less of overlap makes a little difference.
+
+    Parameters
+    ----------
+    boxes : (n, 4) inclusive pixels
+    """
+    counts = np.zeros(len(boxes))
+    for start in range(0, len(boxes), BLOCK):
+        block = boxes[start : start + BLOCK]
+        i, _, overlap = _overlapping(block, boxes, low, "union")
+        counts[start : start + BLOCK] = np.bincount(i, np.minimum((overlap - low) / (high - low), 1), len(block))
+    return counts

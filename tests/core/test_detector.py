@@ -143,7 +143,10 @@ def test_a_mirrored_look_is_a_look_at_the_mirrored_photo(model, photo, engine, x
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_all_looks_give_score_box_and_points(model, photo, engine):
-    """Composed from single looks: the square and its mirror, four squares around that box, three around the final."""
+    """Composed from single looks: the square and its mirror, four squares around that box, three around the final.
+
+    The boxes lie apart: each loses .6 ln 2.
+    """
     candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
     detector, once = looked(model, engine)
     found = detector.stage("onet", photo, candidates)
@@ -154,7 +157,7 @@ def test_all_looks_give_score_box_and_points(model, photo, engine):
         squares, mirrored = looks.squares_to_see(box, looks.FACE_LOOKS)
         faces = [once._look("onet", photo, s, m) for s, m in zip(squares, mirrored)]
         final = np.mean([face.calibrated for face in faces], axis=0)
-        odds = (odds + np.mean([face.odds for face in faces], axis=0)) / 2
+        odds = (odds + np.mean([face.odds for face in faces], axis=0)) / 2 - 0.6 * np.log(2)
         row = np.abs(found.after[:, :4] - final).sum(axis=1).argmin()
         np.testing.assert_allclose(found.after[row, :4], final[0], rtol=1e-4)
         np.testing.assert_allclose(found.after[row, 4], 1 / (1 + np.exp(-odds[0])), rtol=1e-4)
@@ -162,7 +165,9 @@ def test_all_looks_give_score_box_and_points(model, photo, engine):
         points = np.mean([once._look("onet", photo, s).landmarks[0] for s in squares], axis=0)
         np.testing.assert_allclose(found.landmarks[row], points, rtol=1e-4)
     alone = once.stage("onet", photo, candidates)
-    np.testing.assert_array_equal(found.before, alone.before)
+    np.testing.assert_array_equal(found.before[:, :4], alone.before[:, :4])
+    moved, scores = found.before[:, 4], alone.before[:, 4]
+    np.testing.assert_allclose(moved / (1 - moved), scores / (1 - scores) / 2**0.6, rtol=1e-4)
     assert np.abs(found.landmarks - alone.landmarks).max() > 0.5
 
 
@@ -192,14 +197,17 @@ def test_an_rnet_with_points_looks_once(model, photo):
 
 
 def answers(detector, monkeypatch, *given):
-    """Let O-Net say these things, one a call: (boxes, log-odds); return the numbers of squares in each."""
+    """Let O-Net say these things, one a call: (boxes, log-odds); return the numbers of squares in each.
+
+    The log-odds are those of a box on its own, after it has lost .6 ln 2 by that.
+    """
     asked, left = [], list(given)
 
     def look(kind, image, squares, mirrored=None):
         asked.append(len(squares))
         boxes, odds = left.pop(0)
         boxes = np.broadcast_to(np.array(boxes, float), (len(squares), 4)).copy()
-        odds = np.broadcast_to(np.array(odds, np.float32), len(squares)).copy()
+        odds = np.broadcast_to(np.array(odds, np.float32), len(squares)) + np.float32(0.6 * np.log(2))
         return _Candidates(squares, boxes, 1 / (1 + np.exp(-odds)), np.zeros((len(squares), 5, 2)), odds)
 
     monkeypatch.setattr(detector, "_look", look)
@@ -207,14 +215,18 @@ def answers(detector, monkeypatch, *given):
 
 
 def test_boxes_that_meet_on_one_face_are_suppressed(model, photo, monkeypatch):
-    """The first looks' boxes overlap by less than .7; the further looks move both to one place."""
+    """The first looks' boxes overlap by less than .7; the further looks move both to one place.
+
+    Their IoU is 26 / 54, .91 of the way from .3 to .5: each gains .6 ln 1.91.
+    """
     detector, _ = looked(model)
     apart = [[20, 20, 59, 59], [34, 20, 73, 59]]  # overlap 26 / 40 = .65
     face = [20, 20, 59, 59]
     asked = answers(detector, monkeypatch, (apart, [2, 1]), (apart, [2, 1]), (face, 2), (face, 0))
     stage = detector._refine("onet", photo, np.array(apart, float))
     assert asked == [2, 2, 8, 3]
-    np.testing.assert_allclose(stage.after, [[*face, 1 / (1 + np.exp(-2))]], rtol=1e-6)
+    odds = 2 + 0.6 * np.log(1 + (26 / 54 - 0.3) / 0.2)
+    np.testing.assert_allclose(stage.after, [[*face, 1 / (1 + np.exp(-odds))]], rtol=1e-6)
     assert stage.landmarks.shape == (1, 5, 2)
     assert len(stage.before) == 2
 
@@ -235,6 +247,28 @@ def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeyp
     assert asked == [4, 3, 8, 3]
     np.testing.assert_allclose(stage.after, [[40, 0, 49, 9, 1 / (1 + np.exp(-0.75))]], rtol=1e-6)
     np.testing.assert_array_equal(stage.before[:, :4], places[3:])  # at the first look
+
+
+def test_boxes_on_a_face_make_it_more_probable(model, photo, monkeypatch):
+    """Three boxes on the first face, of which one scores next to nothing, and one on the second, which scored more."""
+    detector, _ = looked(model, threshold=0.5)
+    places = np.array([[0.0, 0, 39, 39], [0, 0, 38, 39], [0, 1, 39, 39], [50, 0, 89, 39]])
+    asked = answers(
+        detector,
+        monkeypatch,
+        (places, [0.5, 0, -9, 0.7]),
+        (places[[0, 1, 3]], [0.5, 0, 0.7]),
+        (np.tile(places[[0, 3]], (4, 1)), [0.5, 0.7] * 4),
+        (places[0], 0),
+    )
+    stage = detector._refine("onet", photo, places)
+    assert asked == [4, 3, 8, 6]
+    scores = [1 / (1 + np.exp(-0.5) / 3**0.6), 1 / (1 + np.exp(-0.7))]
+    np.testing.assert_allclose(stage.after, np.column_stack([places[[0, 3]], scores]), rtol=1e-6)
+    np.testing.assert_array_equal(stage.before[:, :4], places[[0, 3, 1]])
+    monkeypatch.setattr(detector, "look_again", False)
+    answers(detector, monkeypatch, (places, [0.5, 0, -9, 0.7]))
+    np.testing.assert_array_equal(detector._refine("onet", photo, places).after[:, :4], places[[3, 0]])
 
 
 def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo, monkeypatch):

@@ -44,7 +44,7 @@ def same(a: Detections, b: Detections):
 @pytest.mark.parametrize("engine", FAST)
 @pytest.mark.parametrize("compat", [None, "seanlinx"])
 @pytest.mark.parametrize(("pooling", "order"), [("full", "prelu_first"), ("valid", "pool_first")])
-@pytest.mark.parametrize("shape", [(71, 95), (64, 300), (333, 41)])
+@pytest.mark.parametrize("shape", [(71, 131), (64, 300), (333, 41)])
 def test_fast_engines_find_the_boxes_of_the_plain_path(engine, compat, pooling, order, shape):
     nets = {kind: build(NetSpec(kind, kind != "rnet", pooling, order)) for kind in NETS}
     for i, net in enumerate(nets.values()):

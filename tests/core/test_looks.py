@@ -1,6 +1,6 @@
 import numpy as np
 
-from gluon_mtcnn.core.looks import FACE_LOOKS, POINT_LOOKS, Look, squares_to_see
+from gluon_mtcnn.core.looks import FACE_LOOKS, POINT_LOOKS, Look, squares_to_see, support
 
 
 def test_squares_by_hand():
@@ -30,3 +30,15 @@ def test_no_boxes_give_no_squares():
     squares, mirrored = squares_to_see(np.zeros((0, 4)), FACE_LOOKS)
     assert squares.shape == (4, 0, 4)
     assert mirrored.shape == (4, 0)
+
+
+def test_support_by_hand():
+    """Twice a box of 12 columns, one 4 further (IoU 8/16: counts for one), one 9 further (3/21: nothing; 7/17)."""
+    boxes = np.array([[0.0, 0, 11, 9], [0, 0, 11, 9], [4, 0, 15, 9], [9, 0, 20, 9]])
+    weight = (7 / 17 - 0.3) / 0.2  # of the last two for each other
+    np.testing.assert_allclose(support(boxes), 0.6 * np.log(np.array([3, 3, 3 + weight, 1 + weight]) / 2), rtol=1e-6)
+
+
+def test_no_boxes_and_boxes_without_area():
+    assert support(np.zeros((0, 4))).shape == (0,)
+    np.testing.assert_allclose(support(np.array([[5.0, 5, 4, 4], [5, 5, 4, 4]])), 0.6 * np.log([0.5, 0.5]), rtol=1e-6)

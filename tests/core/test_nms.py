@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core import nms as nms_module
-from gluon_mtcnn.core.boxes import area, intersection
-from gluon_mtcnn.core.nms import legacy_order, nms
+from gluon_mtcnn.core.boxes import area, intersection, iou
+from gluon_mtcnn.core.nms import legacy_order, neighbours, nms
 
 
 def greedy(boxes, scores, threshold, mode):
@@ -94,3 +94,12 @@ def test_legacy_order_is_numpys_portable_quicksort(checkout):
         [sys.executable, "-W", "ignore", "-c", PORTABLE_ARGSORT], env=environment, capture_output=True, text=True
     )
     assert result.stdout == "equal\n", result.stderr
+
+
+@pytest.mark.parametrize("block", [1, 7, 1024])
+def test_neighbours_are_those_of_all_pairs(monkeypatch, block):
+    monkeypatch.setattr(nms_module, "BLOCK", block)
+    boxes = random_boxes(np.random.default_rng(0), 60)
+    wanted = np.clip((iou(boxes, boxes) - 0.2) / 0.5, 0, 1).sum(axis=1)
+    assert wanted.max() > 3
+    np.testing.assert_allclose(neighbours(boxes, 0.2, 0.7), wanted)
