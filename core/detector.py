@@ -42,7 +42,7 @@ class Stage:
     ----------
     before : (n, 5) float64
         x1 y1 x2 y2 score as the boxes went into the net. P and R: the boxes that are left after NMS. O: all that passed
-        its threshold at the first look, since its NMS works on calibrated boxes.
+        its threshold at the first look (with what the boxes around add), since its NMS works on calibrated boxes.
     after : (m, 5) float64
         The boxes that are left, moved by the net's offsets; O-Net's boxes and scores are those of all its looks.
     landmarks : (m, 5, 2) float64 or None
@@ -101,7 +101,8 @@ class Detector:
     compat : {"seanlinx", "official"}, optional
         Repeat the arithmetic of Seanlinx/mtcnn or of the official MATLAB code.
     look_again : bool, optional
-        Let O-Net look several times at each face (`core.looks`). Default: if it gives points, and not with `compat`.
+        Let O-Net look several times at each face, and count the boxes around it (`core.looks`). Default: if it gives
+        points, and not with `compat`.
         Which faces are near enough to be looked at again depends on the threshold: a few of those that pass a high one
         in a run at a low one are not found at the high one.
     color : {"bgr", "rgb"}

@@ -1,8 +1,8 @@
 """The further looks of O-Net at a face: in which squares, and how scores, boxes and points of all looks become one.
 
 One look depends on how the square happens to lie. The net sees the square in which it found the face again, mirrored,
-four squares around the box that both gave, and for the points three around the final box. Chosen on development
-photos (docs/training-log.md).
+four squares around the box that both gave, and for the points three around the final box. What else O-Net found there
+counts as well. Chosen on development photos (docs/training-log.md).
 """
 
 from __future__ import annotations

@@ -251,12 +251,13 @@ def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeyp
 
 def test_boxes_on_a_face_make_it_more_probable(model, photo, monkeypatch):
     """Three boxes on the first face, of which one scores next to nothing, and one on the second, which scored more."""
-    detector, _ = looked(model, threshold=0.5)
+    detector, once = looked(model, threshold=0.5)
     places = np.array([[0.0, 0, 39, 39], [0, 0, 38, 39], [0, 1, 39, 39], [50, 0, 89, 39]])
+    first = (places, [0.5, 0, -9, 0.7])
     asked = answers(
         detector,
         monkeypatch,
-        (places, [0.5, 0, -9, 0.7]),
+        first,
         (places[[0, 1, 3]], [0.5, 0, 0.7]),
         (np.tile(places[[0, 3]], (4, 1)), [0.5, 0.7] * 4),
         (places[0], 0),
@@ -266,9 +267,8 @@ def test_boxes_on_a_face_make_it_more_probable(model, photo, monkeypatch):
     scores = [1 / (1 + np.exp(-0.5) / 3**0.6), 1 / (1 + np.exp(-0.7))]
     np.testing.assert_allclose(stage.after, np.column_stack([places[[0, 3]], scores]), rtol=1e-6)
     np.testing.assert_array_equal(stage.before[:, :4], places[[0, 3, 1]])
-    monkeypatch.setattr(detector, "look_again", False)
-    answers(detector, monkeypatch, (places, [0.5, 0, -9, 0.7]))
-    np.testing.assert_array_equal(detector._refine("onet", photo, places).after[:, :4], places[[3, 0]])
+    answers(once, monkeypatch, first)
+    np.testing.assert_array_equal(once._refine("onet", photo, places).after[:, :4], places[[3, 0]])
 
 
 def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo, monkeypatch):
