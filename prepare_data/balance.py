@@ -58,13 +58,14 @@ def targets(available: np.ndarray, ratio: Iterable[float], counts: Optional[Iter
     return np.minimum(available, wanted).astype(np.int64)
 
 
-def _group(name: str, path: str, source: int) -> tuple[str, str]:
-    """Return (stratum, cluster) of a photo: its event, and what must not be split between the sets."""
+def _group(name: str, path: str, source: int) -> tuple[str, str, str]:
+    """Return (stratum, cluster, key) of a photo: its event, what must not be split between the sets, its place."""
     folder, _, file = name.rpartition("/")
     if source == ALL_FACES:
-        return folder, path
+        return folder, path, name
     person = _NUMBERS_AT_END.sub("", file.rpartition(".")[0])  # lists name a person's photos NAME_0001, NAME_0002_a
-    return "", f"{folder}/{person or file}"
+    cluster = f"{folder}/{person or file}"
+    return "", cluster, cluster
 
 
 def _hash(text: str) -> int:
@@ -77,14 +78,17 @@ def choose_validation(table: PhotoTable, fraction: float, rng: np.random.Generat
 
     Stratified: photos in order of source, event and number of faces, of which every 1/fraction-th is taken from a
     random start. A photo that is listed twice, and the photos of a person in a landmark list, are not split.
+    Neither the order of the list nor the folder of the photos matters.
     """
     if fraction == 0 or len(table) == 0:
         return np.zeros(len(table), bool)
-    strata, clusters = np.zeros(len(table), np.int64), np.zeros(len(table), np.int64)
+    strata, clusters, keys = np.zeros((3, len(table)), np.int64)
     for i in range(len(table)):
         path, name = table.texts(i)
-        strata[i], clusters[i] = map(_hash, _group(name, path, int(table.photos["source"][i])))
+        strata[i], clusters[i], keys[i] = map(_hash, _group(name, path, int(table.photos["source"][i])))
     _, first, member = np.unique(clusters, return_index=True, return_inverse=True)
+    by_key = np.lexsort((first, keys[first]))  # paths differ from machine to machine, names do not
+    first, member = first[by_key], np.argsort(by_key)[member]
     faces, sources = (table.photos[field][first] for field in ("faces", "source"))
     order = np.lexsort((rng.random(len(first)), faces, strata[first], sources))
     steps = np.floor(np.arange(len(first) + 1) * fraction + rng.random())

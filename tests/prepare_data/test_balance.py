@@ -53,9 +53,9 @@ def test_the_limits_choose_exactly_as_many_as_wanted(wanted):
         np.testing.assert_array_equal(np.sort(key[chosen & (group == index)]), expected)
 
 
-def make_table(tmp_path, photos):
+def make_table(tmp_path, photos, root=""):
     def annotation(name, faces):
-        return Annotation(f"/{name}", np.tile([0, 0, 9, 9], (faces, 1)), np.zeros(faces), name=name)
+        return Annotation(f"{root}/{name}", np.tile([0, 0, 9, 9], (faces, 1)), np.zeros(faces), name=name)
 
     write_table(tmp_path, [(source, [annotation(name, faces)]) for source, name, faces in photos])
     return PhotoTable(tmp_path)
@@ -82,6 +82,18 @@ def test_a_photo_listed_twice_and_a_person_are_not_split(tmp_path):
     people = {name: chosen[60 + i] for i, name in enumerate("0123456789")}
     for i in range(50):
         assert chosen[60 + i] == people[str(i % 10)]
+
+
+def test_the_folder_and_the_order_of_the_list_do_not_matter(tmp_path):
+    photos = [(ALL_FACES, f"{event}/{i}.jpg", i // 10) for event in "abc" for i in range(40)]
+    photos += [(ONE_FACE, f"images/Some_One{i % 10}_{i:02d}_a.jpg", 1) for i in range(50)]
+
+    def choose(photos, root):
+        return choose_validation(make_table(tmp_path / root, photos, f"/{root}"), 0.1, np.random.default_rng(0))
+
+    expected = choose(photos, "here")
+    np.testing.assert_array_equal(choose(photos, "else/where"), expected)
+    np.testing.assert_array_equal(choose(photos[::-1], "here")[::-1], expected)
 
 
 def test_fractions_at_the_ends(tmp_path):
