@@ -49,18 +49,22 @@ def test_no_thread_is_left_when_the_caller_stops():
 
 
 class Counter:
-    """Counts its own calls, and the threads that are in it at once."""
+    """Counts its own calls, and the threads that are in it at once; the first call waits for all clones' first."""
 
-    def __init__(self):
+    def __init__(self, all_called):
         self.calls = self.inside = 0
+        self.all_called = all_called
+        self.clones = []
 
     def clone(self):
-        self.clones = [*getattr(self, "clones", []), Counter()]
+        self.clones.append(Counter(self.all_called))
         return self.clones[-1]
 
     def square(self, i):
         self.inside += 1
         assert self.inside == 1
+        if not self.calls:
+            self.all_called.wait(60)
         time.sleep(0.005)
         self.calls += 1
         self.inside -= 1
@@ -68,7 +72,7 @@ class Counter:
 
 
 def test_each_thread_has_a_clone_of_its_own():
-    first = Counter()
+    first = Counter(threading.Barrier(3))
     assert list(map_clones(Counter.square, range(30), first, 3)) == [i * i for i in range(30)]
     calls = [first.calls, *(clone.calls for clone in first.clones)]
     assert len(calls) == 3

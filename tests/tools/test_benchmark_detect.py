@@ -61,7 +61,7 @@ def test_every_figure_is_measured(model, tmp_path, capsys, monkeypatch, look_aga
     }
     peers = result["peers"]
     assert set(peers) == set(PEERS)
-    assert 0 <= peers["everything"]["total_ms"]["cpu_p50"] < 5
+    assert 0 <= peers["everything"]["total_ms"]["cpu_p50"] <= peers["everything"]["total_ms"]["cpu_p95"]
     assert peers["everything"]["versions"] == {"numpy": np.__version__}
     assert 0 < peers["everything"]["of_ours"] <= peers["everything"]["our_faces"]
     assert peers["everything"]["faces"] == 2 * len(everything(20, ())(None))

@@ -6,7 +6,9 @@ from gluon_mtcnn.core.checkpoint import save_net
 from gluon_mtcnn.core.network import NetSpec, build, initialise
 from gluon_mtcnn.core.runtime import mx
 from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
+from gluon_mtcnn.tools import benchmark_prepare
 from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.measure import Spent
 
 
 @pytest.fixture(scope="module")
@@ -23,6 +25,14 @@ def options(paths, *more):
     return [str(word) for word in ("benchmark", "prepare", *photos, "--quiet", *more)]
 
 
+def check_rates(figures, what):
+    """All are there; of one repeat the share is that of the two rates, whatever else the machine did meanwhile."""
+    rate, least = figures["photos_per_second"], figures[f"{what}_photos_per_second"]
+    lowest, highest = (rate - 0.005) / (least + 0.005), (rate + 0.005) / (least - 0.005)  # they are rounded
+    assert lowest - 0.001 < figures[f"share_of_{what}_rate"] < highest + 0.001
+    assert figures[f"share_of_{what}_rate_by_processor_time"] > 0
+
+
 def test_every_figure_is_measured(painted, tmp_path, capsys):
     for kind in ("pnet", "rnet"):
         net = build(NetSpec(kind))
@@ -37,15 +47,26 @@ def test_every_figure_is_measured(painted, tmp_path, capsys):
     assert result["photos"] == 36
     sampling = result["pnet"]["workers_2"]
     assert sampling["crops_per_photo"] > 10
-    assert 0 < sampling["share_of_decode_rate_by_processor_time"] < 2
+    check_rates(sampling, "decode")
     for net in ("rnet", "onet"):
         mining = result[net]["workers_2"]
         assert mining["photos"] == 2
-        assert 0 < mining["share_of_detect_rate"] < 2
+        check_rates(mining, "detect")
     # ten times the photos, and nothing that is kept of each
     once, ten_times = (result["memory"][f"photos_{count}"] for count in (36, 360))
     assert ten_times["megabytes_above_the_first_photos"] < once["megabytes_above_the_first_photos"] + 5
     assert ten_times["megabytes_in_all"] > ten_times["megabytes_above_the_first_photos"]
+
+
+def test_rates_are_medians_and_shares_are_those_of_pairs():
+    decoding = [Spent(2.0, 1.0), Spent(8.0, 3.0), Spent(4.0, 2.0)]
+    preparing = [Spent(4.0, 4.0), Spent(10.0, 4.0), Spent(5.0, 4.0)]
+    assert benchmark_prepare._compare(100, "decode", decoding, preparing) == {
+        "decode_photos_per_second": 25.0,  # in 4 s
+        "photos_per_second": 20.0,  # in 5 s
+        "share_of_decode_rate": 0.8,  # of .5, .8, .8
+        "share_of_decode_rate_by_processor_time": 0.5,  # of .25, .75, .5
+    }
 
 
 def test_bad_options(painted, capsys):

@@ -11,9 +11,10 @@ from gluon_mtcnn.tools.command_runner import CommandFailedError, CommandRunner, 
 
 # Runs a command that waits for its input for ever, as a training that goes on would; prints the command's process.
 OWNER = """
-import subprocess, sys
+import signal, subprocess, sys
 from gluon_mtcnn.tools import command_runner
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & lets what it starts ignore it
 real = subprocess.Popen
 def popen(*args, **options):
     process = real([sys.executable, "-c", sys.argv[1]], **options)
@@ -27,11 +28,14 @@ COMMAND = """
 import sys, time, pathlib
 from gluon_mtcnn.tools import cli, command_runner
 
+said = pathlib.Path({path!r})
+
 def work(argv):
     try:
+        said.write_text("at work")
         time.sleep(60)
     except KeyboardInterrupt:
-        pathlib.Path({path!r}).write_text("cleaned up")
+        said.write_text("cleaned up")
         return 130
 
 cli.main = work
@@ -79,10 +83,14 @@ def test_a_command_ends_with_its_owner(kill, tmp_path, checkout):
         text=True,
     )
     assert int(owner.stdout.readline())
-    time.sleep(1.5)  # until the command sleeps
+    wait_for(said, "at work")
     owner.send_signal(kill)
     owner.wait()
-    deadline = time.monotonic() + 20
-    while not said.exists() and time.monotonic() < deadline:
+    wait_for(said, "cleaned up")
+
+
+def wait_for(path, text):
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.read_text() == text):
+        assert time.monotonic() < deadline, f"not {text}"
         time.sleep(0.05)
-    assert said.read_text() == "cleaned up"

@@ -326,6 +326,15 @@ def test_outputs_that_cannot_be_are_refused_before_the_work(model, tmp_path, cap
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """Python's own handling of Ctrl-C: what a shell's & starts, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_is_noted_once():
     def twice():
         with ctrl_c_noted() as noted:

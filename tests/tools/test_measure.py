@@ -24,7 +24,9 @@ def test_memory_counts_what_is_touched():
 def test_the_peak_is_seen_though_it_is_gone_at_the_end():
     with spent(memory=True) as used:
         block = fresh(40_000_000)
-        time.sleep(0.1)
+        deadline = time.monotonic() + 60
+        while used.peak_bytes < 35e6 and time.monotonic() < deadline:
+            time.sleep(0.01)  # the thread that looks may wait for its turn
         del block
     assert 35e6 < used.peak_bytes < 50e6
 
@@ -41,7 +43,12 @@ def test_wall_and_processor_time_differ():
     with spent() as used:
         time.sleep(0.2)
     assert used.seconds >= 0.2
-    assert used.cpu_seconds < 0.1
+    assert used.cpu_seconds < used.seconds
+    with spent() as used:
+        end = time.process_time() + 0.05
+        while time.process_time() < end:
+            pass
+    assert used.cpu_seconds >= 0.05
 
 
 def test_the_result_says_where_it_was_measured(tmp_path, capsys):
