@@ -1,4 +1,4 @@
-"""The one exception that means "your input is bad": the command line prints it as one line and exits with 2."""
+"""The exceptions that the command line turns into one line and an exit code: 2 for bad input, 1 for our own failure."""
 
 
 class InputError(Exception):
@@ -6,3 +6,7 @@ class InputError(Exception):
 
     The message is one line that names the file, the place in it, what was expected and what was found.
     """
+
+
+class CommandFailedError(RuntimeError):
+    """A command ended with our own failure (exit code 1) or by a signal; it has said why itself."""

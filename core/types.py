@@ -16,8 +16,9 @@ import numpy as np
 POSITIVE, NEGATIVE, PART, LANDMARK = 1, 0, -1, -2
 LABEL_NAMES = {POSITIVE: "positive", NEGATIVE: "negative", PART: "part", LANDMARK: "landmark"}
 NETS = ("pnet", "rnet", "onet")
-ENGINES = ("mxnet", "onnx", "plain")  # what can run them, see core.engine
+ENGINES = ("mxnet", "onnx", "plain")  # what can run them, see core.detection.engine_mxnet
 INPUT_SIZE = {"pnet": 12, "rnet": 24, "onet": 48}
+ALL_FACES, ONE_FACE = 0, 1  # of a photo's faces are annotated: all, so that the rest is background; or one of several
 CELL_STRIDE = {12: 2, 20: 4}  # side of the cells that a P-Net looks at: how far apart they lie, both in pixels
 
 
@@ -76,7 +77,7 @@ class Crops:
     labels : (n,) int8
         1 positive, 0 negative, -1 part, -2 landmark.
     offsets : (n, 4) float32
-        ``core.boxes.encode`` of the face against the square; zeros for a negative.
+        ``core.ops.boxes.encode`` of the face against the square; zeros for a negative.
     landmarks : (n, 10) float32
         x1 y1 ... x5 y5 as fractions of the square's side from its corner; zeros unless the label is -2.
     """

@@ -2,7 +2,7 @@
 
 import sys
 
-from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
 
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from gluon_mtcnn.tools import seanlinx_options
+from gluon_mtcnn.tools.seanlinx import command as seanlinx_options
 
 if __name__ == "__main__":
     sys.exit(seanlinx_options.guarded(seanlinx_options.detect_fddb))

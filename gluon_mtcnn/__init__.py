@@ -10,5 +10,5 @@ from pathlib import Path
 __version__ = "0.1.0"
 
 _checkout = Path(__file__).resolve().parent.parent
-if (_checkout / "core" / "boxes.py").is_file() and (_checkout / "setup.py").is_file():
+if (_checkout / "core" / "ops" / "boxes.py").is_file() and (_checkout / "setup.py").is_file():
     __path__.append(str(_checkout))

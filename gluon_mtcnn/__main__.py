@@ -2,7 +2,7 @@
 
 import sys
 
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.boxes import iou
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.core.detector import Detector
-from gluon_mtcnn.core.weight_report import describe_weights
+from gluon_mtcnn.core.detection.detector import Detector
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.core.nets.weight_stats import describe_weights
+from gluon_mtcnn.core.ops.boxes import iou
 from gluon_mtcnn.model import DEFAULT_MODEL
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.cli.main import main
 
 # Two faces of the photo, cut by its left and right edge, that the golden run has not; by eye, x1 y1 x2 y2.
 CUT_OFF = np.array([[-5.0, 250.0, 68.0, 370.0], [611.0, 212.0, 645.0, 262.0]])

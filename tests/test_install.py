@@ -35,12 +35,12 @@ def test_only_the_package_lands_in_site_packages(tree, tmp_path):
 
 def test_an_installed_copy_runs_away_from_the_checkout(tree, tmp_path):
     install(tree, tmp_path / "site")
-    code = "import gluon_mtcnn.core.boxes as b, gluon_mtcnn; print(b.__file__); print(list(gluon_mtcnn.__path__))"
+    code = "import gluon_mtcnn.core.ops.boxes as b, gluon_mtcnn; print(b.__file__); print(list(gluon_mtcnn.__path__))"
     environment = {"PYTHONPATH": str(tmp_path / "site")}
     result = subprocess.run(
         [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    code = "from gluon_mtcnn.tools.recipe import find_recipe as f, read_recipe as r; print(r(f('default')).path)"
+    code = "from gluon_mtcnn.tools.pipeline import recipe as r; print(r.read_recipe(r.find_recipe('default')).path)"
     found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert found.stdout.strip() == str(tmp_path / "site" / "gluon_mtcnn" / "recipes" / "default.json")
     assert result.stdout.splitlines() == [

@@ -1,14 +1,47 @@
-"""Modules import downward only: example -> tools -> prepare_data -> core; model and gluon_mtcnn itself hold no code."""
+"""Modules import downward only, and no two import each other, lazy imports counted.
+
+`ROOMS` is the order of the packages from the ground up; a package's own modules are held to have no cycle. What is
+written here is the map of docs/architecture.md.
+"""
 
 import ast
+import subprocess
+import sys
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
 
-LAYERS = ["core", "prepare_data", "tools", "example"]
-IMAGE_ONLY = {"boxes", "nms", "image", "types", "errors", "files"}  # of core: usable without MXNet
+TOPS = ("core", "prepare_data", "tools", "example")
+# From the ground up. A room may import rooms before it. `gluon_mtcnn` is the door: only its version is imported.
+ROOMS = (
+    "model",
+    *("core.errors", "core.types", "core.ops", "core.files", "core.backend", "core.packs", "core.seanlinx"),
+    *("core.distributed", "core.nets", "core.convert", "core.detection", "core.training", "core.detector", "core.imdb"),
+    *("prepare_data.executors", "prepare_data.annotations", "prepare_data.sampling", "prepare_data.seanlinx"),
+    *("prepare_data.packing", "prepare_data.mining", "prepare_data.synthetic"),
+    *("tools.cli", "tools.doctor", "tools.data", "tools.train", "tools.launch", "tools.model", "tools.evaluate"),
+    *("tools.detect", "tools.report", "tools.pipeline", "tools.quickstart", "tools.benchmark", "tools.seanlinx"),
+    "example",
+)
+WITHOUT_MXNET = (
+    *("core.errors", "core.types", "core.ops", "core.files", "core.packs", "core.seanlinx"),
+    *("prepare_data.executors", "prepare_data.annotations", "prepare_data.sampling", "prepare_data.seanlinx"),
+    *("prepare_data.packing", "prepare_data.synthetic"),
+)
 
 
-def imported_modules(path):
+def modules(checkout):
+    """Return the path of each module by its name without ``gluon_mtcnn``; a package's is that of its __init__."""
+    found = {}
+    for top in TOPS:
+        for path in sorted((checkout / top).rglob("*.py")):
+            parts = path.relative_to(checkout).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_names(path):
+    """Yield every module that a file imports, at any depth of it, and what could be one."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -18,29 +51,88 @@ def imported_modules(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def modules(checkout):
-    return [(layer, path) for layer in LAYERS for path in sorted((checkout / layer).glob("*.py"))]
+def import_graph(checkout):
+    """Return {module: modules of ours that it imports}."""
+    found = modules(checkout)
+    graph = {}
+    for name, path in found.items():
+        imported = {i.removeprefix("gluon_mtcnn.") for i in imported_names(path) if i.startswith("gluon_mtcnn.")}
+        graph[name] = {i for i in imported if i in found or i == "model"} - {name}
+    return graph
+
+
+def room_of(module):
+    """Return the room of a module: the longest name in `ROOMS` that it begins with; None for a bare top folder."""
+    fitting = [room for room in ROOMS if module == room or module.startswith(room + ".")]
+    return max(fitting, key=len, default=None)
+
+
+def upward(graph):
+    """Return ``module -> module`` for each import of a room that is not below the importing one."""
+    return [
+        f"{name} -> {target}"
+        for name, targets in graph.items()
+        for target in targets
+        if room_of(name) != room_of(target) and ROOMS.index(room_of(target)) > ROOMS.index(room_of(name))
+    ]
+
+
+def cycle(graph):
+    """Return the modules of an import cycle, () where there is none."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        return tuple(error.args[1])
+    return ()
+
+
+def test_every_module_has_a_room(checkout):
+    found = modules(checkout)
+    assert len(found) > 100
+    assert [name for name in found if room_of(name) is None] == list(TOPS[:3])
 
 
 def test_imports_point_downward(checkout):
-    found = modules(checkout)
-    assert len(found) > 30
-    for layer, path in found:
-        for name in imported_modules(path):
-            parts = name.split(".")
-            assert parts[0] not in LAYERS, f"{path}: bare import of {name}"
-            if parts[0] == "gluon_mtcnn" and len(parts) > 1 and parts[1] in LAYERS:
-                assert LAYERS.index(parts[1]) <= LAYERS.index(layer), f"{path} imports {name}, which lies above it"
+    assert upward(import_graph(checkout)) == []
 
 
-@pytest.mark.parametrize("name", sorted(IMAGE_ONLY))
-def test_the_foundation_does_without_mxnet(checkout, name):
-    for imported in imported_modules(checkout / "core" / f"{name}.py"):
-        if imported.startswith("gluon_mtcnn.core."):
-            assert imported.split(".")[2] in IMAGE_ONLY, f"core/{name}.py imports {imported}"
+def test_no_two_modules_import_each_other(checkout):
+    assert cycle(import_graph(checkout)) == ()
+
+
+def test_nothing_is_imported_by_a_bare_name(checkout):
+    for path in modules(checkout).values():
+        for name in imported_names(path):
+            assert name.split(".")[0] not in TOPS, f"{path}: bare import of {name}"
+
+
+@pytest.mark.parametrize("lazy", [False, True], ids=["at the top", "in a function"])
+def test_a_planted_cycle_and_an_upward_import_are_seen(checkout, tmp_path, lazy):
+    for top in TOPS:
+        (tmp_path / top).mkdir()
+    files = {"core/ops/a.py": "gluon_mtcnn.core.ops.b", "core/ops/b.py": "gluon_mtcnn.core.ops.deep.c"}
+    files |= {"core/ops/deep/c.py": "gluon_mtcnn.core.ops.a", "core/files/d.py": "gluon_mtcnn.core.nets.e"}
+    files |= {"core/nets/e.py": "os"}
+    for name, target in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        statement = (
+            f"from {target.rpartition('.')[0]} import {target.rpartition('.')[2]}" if "." in target else "import os"
+        )
+        (tmp_path / name).write_text(f"def f():\n    {statement}\n" if lazy else f"{statement}\n")
+    graph = import_graph(tmp_path)
+    assert set(cycle(graph)) == {"core.ops.a", "core.ops.b", "core.ops.deep.c"}
+    assert upward(graph) == ["core.files.d -> core.nets.e"]
 
 
 def test_mxnet_is_imported_in_one_place(checkout):
-    for layer, path in modules(checkout):
-        if (layer, path.stem) != ("core", "runtime"):
-            assert not any(name.split(".")[0] == "mxnet" for name in imported_modules(path)), path
+    for name, path in modules(checkout).items():
+        if name != "core.backend.runtime":
+            assert not any(imported.split(".")[0] == "mxnet" for imported in imported_names(path)), path
+
+
+def test_rooms_without_mxnet_import_where_there_is_none(checkout):
+    names = [n for n in modules(checkout) if room_of(n) in WITHOUT_MXNET]
+    code = "import sys, importlib; sys.modules['mxnet'] = None\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    command = [sys.executable, "-c", code, *(f"gluon_mtcnn.{name}" for name in names)]
+    ran = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr

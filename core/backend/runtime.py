@@ -1,7 +1,7 @@
 """The only place that imports MXNet: shim first, CUDA libraries preloaded, one clear sentence when it cannot work.
 
 MXNet 1.9.1 still uses names that numpy dropped in 1.24 (``numpy.bool`` ...), so they come back before it is imported.
-The GPU build needs CUDA 11 libraries, see core/cuda.py.
+The GPU build needs CUDA 11 libraries, see core/backend/cuda.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gluon_mtcnn.core import cuda
+from gluon_mtcnn.core.backend import cuda
 from gluon_mtcnn.core.errors import InputError
 
 # MXNet keeps a oneDNN primitive with its buffers for every shape that an operator meets. From here on it keeps so many,

@@ -1,6 +1,6 @@
 """Read a Caffe net with OpenCV, in a process of its own: OpenCV 4.11 can crash on a damaged file.
 
-``python -m gluon_mtcnn.core.caffe_reader NET.prototxt NET.caffemodel SIDE`` writes an npz archive to stdout, or exits
+``python -m gluon_mtcnn.core.convert.caffe NET.prototxt NET.caffemodel SIDE`` writes an npz archive to stdout, or exits
 with 2 and one line on stderr. The archive holds the blobs of every layer as ``weights/LAYER/0``, ``weights/LAYER/1``,
 and as ``outputs/LAYER`` what the net computes from `probe`. Imports no MXNet.
 """
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files.atomic import PathLike
 
 MEMORY_LIMIT = 4 << 30  # bytes of address space; the largest of the three nets needs well under one GB
 TIME_LIMIT = 60  # seconds

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from gluon_mtcnn.core.checkpoint import Model
+from gluon_mtcnn.core.convert.seanlinx import SEANLINX_LAYERS, checkpoint_path
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.core.legacy import SEANLINX_LAYERS, checkpoint_path
-from gluon_mtcnn.core.network import Net
-from gluon_mtcnn.core.onnx_graph import build_onnx
-from gluon_mtcnn.core.symbol_graph import build_symbol, symbol_parameters, write_parameters
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import Net
+from gluon_mtcnn.core.nets.onnx_graph import build_onnx
+from gluon_mtcnn.core.nets.symbol_graph import build_symbol, symbol_parameters, write_parameters
 
 log = logging.getLogger(__name__)
 SEANLINX_EPOCH = 16
@@ -104,7 +104,7 @@ def export_symbol(model: Model, folder: PathLike) -> list[Path]:
 
 
 def export_onnx(model: Model, folder: PathLike, pixels: bool = False) -> list[Path]:
-    """Write ``pnet.onnx`` and so on as `core.onnx_graph.build_onnx` builds them; return the paths."""
+    """Write ``pnet.onnx`` and so on as `core.nets.onnx_graph.build_onnx` builds them; return the paths."""
     paths = []
     for kind, net in model.nets.items():
         paths.append(Path(folder) / f"{kind}.onnx")

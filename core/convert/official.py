@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gluon_mtcnn.core.caffe_reader import CaffeNet, probe, read_caffemodel
-from gluon_mtcnn.core.checkpoint import Model, assign, load_arrays
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.caffe import CaffeNet, probe, read_caffemodel
+from gluon_mtcnn.core.convert.seanlinx import block_names, checkpoint_path, strip_prefix
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, sha256
-from gluon_mtcnn.core.legacy import block_names, checkpoint_path, strip_prefix
-from gluon_mtcnn.core.network import Net, NetSpec, build
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.files.atomic import PathLike, sha256
+from gluon_mtcnn.core.nets.model_folder import Model, assign, load_arrays
+from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 FILES = dict(zip(NETS, ("det1", "det2", "det3")))

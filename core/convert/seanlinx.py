@@ -11,10 +11,10 @@ import os
 from pathlib import Path
 from typing import Any, Optional
 
-from gluon_mtcnn.core.checkpoint import Model, assign, load_arrays
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, sha256
-from gluon_mtcnn.core.network import Net, NetSpec, build
+from gluon_mtcnn.core.files.atomic import PathLike, sha256
+from gluon_mtcnn.core.nets.model_folder import Model, assign, load_arrays
+from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build
 from gluon_mtcnn.core.types import NETS
 
 # Seanlinx layer -> our block; conv and fc layers have _weight and _bias, PReLUs have _gamma.

@@ -2,8 +2,8 @@
 
 One function a stage: P-Net over the pyramid, R-Net and O-Net on squared crops. Three arithmetics: "exact" maps cells
 and squares without rounding more than the crop itself needs; "seanlinx" repeats the original to the digit (rounded
-proposals that are one pixel wider, offsets counted from the clipped square); "official" is in core.official_cascade.
-"exact" looks several times at each face that a net with points has found (core.looks).
+proposals that are one pixel wider, offsets counted from the clipped square); "official" is in `official_cascade`.
+"exact" looks several times at each face that a net with points has found (`test_time_augmentation`).
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from typing import Any, Optional, Union
 
 import numpy as np
 
-from gluon_mtcnn.core import boxes as box_ops
-from gluon_mtcnn.core import looks
-from gluon_mtcnn.core.checkpoint import Model, load_model
-from gluon_mtcnn.core.engine import Cells, face_probability, log_odds, open_engine
+from gluon_mtcnn.core.detection import test_time_augmentation as looks
+from gluon_mtcnn.core.detection.engine_base import Cells, face_probability, log_odds
+from gluon_mtcnn.core.detection.engines import open_engine
+from gluon_mtcnn.core.detection.official_cascade import OfficialCascade
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import COLORS, as_bgr, pyramid_scales, read
-from gluon_mtcnn.core.nms import legacy_order
-from gluon_mtcnn.core.official_cascade import OfficialCascade
-from gluon_mtcnn.core.parallel import map_ahead
+from gluon_mtcnn.core.files.threads import map_ahead
+from gluon_mtcnn.core.nets.model_folder import Model, load_model
+from gluon_mtcnn.core.ops import boxes as box_ops
+from gluon_mtcnn.core.ops.image import COLORS, as_bgr, pyramid_scales, read
+from gluon_mtcnn.core.ops.nms import legacy_order
 from gluon_mtcnn.core.types import NETS, Detections
 from gluon_mtcnn.model import DEFAULT_MODEL
 
@@ -101,8 +102,8 @@ class Detector:
     compat : {"seanlinx", "official"}, optional
         Repeat the arithmetic of Seanlinx/mtcnn or of the official MATLAB code.
     look_again : bool, optional
-        Let O-Net look several times at each face, and count the boxes around it (`core.looks`). Default: if it gives
-        points, and not with `compat`.
+        Let O-Net look several times at each face, and count the boxes around it (`test_time_augmentation`). Default: if
+        it gives points, and not with `compat`.
         Which faces are near enough to be looked at again depends on the threshold: a few of those that pass a high one
         in a run at a low one are not found at the high one.
     color : {"bgr", "rgb"}

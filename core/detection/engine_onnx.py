@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.engine import FoldedEngine
+from gluon_mtcnn.core.detection.engine_base import FoldedEngine
+from gluon_mtcnn.core.detection.folding import Layer, fold
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.fold import Layer, fold
-from gluon_mtcnn.core.onnx_graph import IR_VERSION, OPSET, import_onnx
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.onnx_graph import IR_VERSION, OPSET, import_onnx
 
 ERRORS_ONLY = 3
 OPERATORS = {"conv": "Conv", "dense": "Gemm", "pool": "MaxPool", "add": "Add"}
@@ -49,7 +49,7 @@ class OnnxEngine(FoldedEngine):
             self._sessions[kind] = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def clone(self) -> OnnxEngine:
-        """See `core.engine.Engine`; a session may be used by several threads."""
+        """See `core.detection.engine_mxnet.Engine`; a session may be used by several threads."""
         other = object.__new__(OnnxEngine)
         other.__dict__.update(self.__dict__, _bound={})
         return other

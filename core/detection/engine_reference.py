@@ -13,19 +13,19 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import area, intersection
-from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.engine import Cells
-from gluon_mtcnn.core.image import mirror_some, normalise
-from gluon_mtcnn.core.network import ConvStage, Net
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.detection.engine_base import Cells
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import ConvStage, Net
+from gluon_mtcnn.core.ops.boxes import area, intersection
+from gluon_mtcnn.core.ops.image import mirror_some, normalise
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 BATCH = {"rnet": 256, "onet": 16}
 
 
 class PlainEngine:
-    """The nets of a model as symbols; see `core.engine.Engine`."""
+    """The nets of a model as symbols; see `core.detection.engine_mxnet.Engine`."""
 
     def __init__(self, model: Model, device: Any = None) -> None:
         self._device = device or mx.cpu()
@@ -33,7 +33,7 @@ class PlainEngine:
         self._lock = threading.Lock()  # of all clones: oneDNN changes the layout of the shared weights in place
 
     def clone(self) -> PlainEngine:
-        """See `core.engine.Engine`; clones run their nets one after the other."""
+        """See `core.detection.engine_mxnet.Engine`; clones run their nets one after the other."""
         other = object.__new__(PlainEngine)
         other.__dict__.update(self.__dict__)
         return other
@@ -49,7 +49,7 @@ class PlainEngine:
         return outputs
 
     def propose(self, image: np.ndarray, sizes: list[tuple[int, int]], threshold: float) -> Cells:
-        """See `core.engine.Engine`."""
+        """See `core.detection.engine_mxnet.Engine`."""
         parts = []
         for level, (height, width) in enumerate(sizes):
             resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -62,7 +62,7 @@ class PlainEngine:
     def refine(
         self, kind: str, image: np.ndarray, squares: np.ndarray, mirrored: Optional[np.ndarray] = None
     ) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
-        """See `core.engine.Engine`."""
+        """See `core.detection.engine_mxnet.Engine`."""
         crops = np.stack([_crop(image, square, INPUT_SIZE[kind]) for square in squares.astype(np.int64)])
         if mirrored is not None:
             mirror_some(crops, mirrored)

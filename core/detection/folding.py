@@ -18,8 +18,8 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.network import ConvStage, Net
+from gluon_mtcnn.core.nets.mtcnn import ConvStage, Net
+from gluon_mtcnn.core.ops.image import MEAN, SCALE
 
 LANES = 16  # channels are filled up to multiples of this: the block of AVX-512, and two of AVX2
 OUTSIDE_WEIGHT = -1e6  # below anything that a convolution of pixels gives

@@ -21,9 +21,9 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core import boxes as box_ops
-from gluon_mtcnn.core.nms import nms
-from gluon_mtcnn.core.official_nets import CELL, STRIDE, OfficialNets
+from gluon_mtcnn.core.detection.official_nets import CELL, STRIDE, OfficialNets
+from gluon_mtcnn.core.ops import boxes as box_ops
+from gluon_mtcnn.core.ops.nms import nms
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 # What a stage leaves: boxes with scores (n, 5) as they went in, the same calibrated (m, 5), points (m, 5, 2) or None.

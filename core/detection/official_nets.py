@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.image import normalise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.ops.image import normalise
 
 STRIDE, CELL = 2, 12
 SIDES = (32, 64, 128, 192, 256)  # of a window of a pyramid level: even, so that only a level's own end is pooled alone

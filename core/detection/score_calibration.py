@@ -12,12 +12,12 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.checkpoint import Model, load_model, save_net, write_thresholds
-from gluon_mtcnn.core.engine import log_odds
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.detection.engine_base import log_odds
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.core.network import Net
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.core.nets.model_folder import Model, load_model, save_net, write_thresholds
+from gluon_mtcnn.core.nets.mtcnn import Net
 from gluon_mtcnn.core.types import NETS
 
 FACE = 1  # index of its logit

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_mtcnn.core import boxes as box_ops
-from gluon_mtcnn.core.nms import neighbours
+from gluon_mtcnn.core.ops import boxes as box_ops
+from gluon_mtcnn.core.ops.nms import neighbours
 
 # A face that falls below the threshold by more, in log-odds, is not looked at again, after one look and after two. Of
 # those that would pass in the end a few in a thousand are lost, and most of the looks are saved.

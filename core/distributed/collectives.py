@@ -1,4 +1,4 @@
-"""A step that several workers take together, through `core.cluster`.
+"""A step that several workers take together, through `core.distributed.job`.
 
 ``dist_sync``: each worker has a share of the batch. Rows are ranked over the shares (`GlobalKeys`) or in each share,
 counts are summed before the losses are normalised, gradients and figures are summed as one vector (`SharedGradients`),
@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.cluster import Cluster
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.job import Cluster
 
 
 class Flat:

@@ -1,7 +1,7 @@
 """What this process is doing, for whoever watches over it: its phase, and how many steps it has taken.
 
-Only `NOW` is written, by the code that does the work; a thread of a job's member reads it (`tools.member`). Imports no
-MXNet.
+Only `NOW` is written, by the code that does the work; a thread of a job's member reads it (`tools.launch.member`). It
+imports no MXNet.
 """
 
 from __future__ import annotations

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.activity import CONNECTING, FINISHED, NOW, WORKING
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.heartbeat import CONNECTING, FINISHED, NOW, WORKING
+from gluon_mtcnn.core.distributed.kvstores import DIST_KVSTORES
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import DIST_KVSTORES
 
 _DIGEST_BITS = 24  # a float32 holds such a number exactly
 

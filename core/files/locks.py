@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files.atomic import PathLike
 
 log = logging.getLogger(__name__)
 

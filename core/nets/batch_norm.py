@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.checkpoint import assign
-from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.network import Net, build, flush_denormals
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import assign
+from gluon_mtcnn.core.nets.mtcnn import Net, build, flush_denormals
+from gluon_mtcnn.core.ops.image import MEAN, SCALE
 
 EPSILON = 1e-5
 MEASURED = 16  # batches that means and variances are taken from

@@ -6,10 +6,10 @@ import logging
 from dataclasses import replace
 from typing import Any
 
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.core.files import PathLike
-from gluon_mtcnn.core.network import Net, NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build, initialise
 
 logger = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, replacing, sha256, write_json
-from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.network import Net, NetSpec, build
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, replacing, sha256, write_json
+from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build
+from gluon_mtcnn.core.ops.image import MEAN, SCALE
 from gluon_mtcnn.core.types import NETS
 
 FORMAT_VERSION = 1

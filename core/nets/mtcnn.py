@@ -12,10 +12,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.runtime import HybridBlock, mx
+from gluon_mtcnn.core.backend.runtime import HybridBlock, mx
+from gluon_mtcnn.core.nets.weight_stats import SMALLEST_NORMAL
+from gluon_mtcnn.core.ops.image import MEAN, SCALE
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
-from gluon_mtcnn.core.weight_report import SMALLEST_NORMAL
 
 nn = mx.gluon.nn
 
@@ -109,7 +109,7 @@ class PReLU(HybridBlock):
 class Stage(HybridBlock):
     """A layer with weights, and what becomes of its output.
 
-    `norm` is there in training alone, between the two (`core.batch_norm`).
+    `norm` is there in training alone, between the two (`core.nets.batch_norm`).
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -178,8 +178,8 @@ class Net(HybridBlock):
 
     Stages are named ``stage1`` ..., and for R and O ``fc``.
 
-    Input: (n, 3, h, w) float32, BGR, normalised as in ``core.image``. Output: logits (n, 2[, h', w']) of background and
-    face, offsets (n, 4[, h', w']) for ``core.boxes.decode``, and with landmarks fractions (n, 10[, h', w']).
+    Input: (n, 3, h, w) float32, BGR, normalised as in ``core.ops.image``. Output: logits (n, 2[, h', w']) of background
+    and face, offsets (n, 4[, h', w']) for ``core.ops.boxes.decode``, and with landmarks fractions (n, 10[, h', w']).
     """
 
     def __init__(self, spec: NetSpec, **kwargs: Any) -> None:

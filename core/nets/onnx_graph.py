@@ -14,8 +14,8 @@ import numpy as np
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import MEAN, SCALE
-from gluon_mtcnn.core.network import Net, PReLU, nn
+from gluon_mtcnn.core.nets.mtcnn import Net, PReLU, nn
+from gluon_mtcnn.core.ops.image import MEAN, SCALE
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 OPSET, IR_VERSION = 13, 8
@@ -123,15 +123,10 @@ def build_onnx(net: Net, pixels: bool = False) -> Any:
     Returns
     -------
     onnx.ModelProto
-        Input ``data``, BGR: float32 (n, 3, h, w) as ``core.image.normalise`` makes it, or uint8 (n, h, w, 3). Outputs
-        ``probability`` (n, 2[, h', w']) of background and face, ``offsets`` (n, 4[, h', w']), and from a landmark head
-        ``landmarks`` (n, 10[, h', w']). The batch is free, for the P-Net the image size too. The same weights give the
-        same bytes.
-
-    Raises
-    ------
-    InputError
-        The onnx package is missing.
+        Input ``data``, BGR: float32 (n, 3, h, w) as ``core.ops.image.normalise`` makes it, or uint8 (n, h, w, 3).
+        Outputs ``probability`` (n, 2[, h', w']) of background and face, ``offsets`` (n, 4[, h', w']), and from a
+        landmark head ``landmarks`` (n, 10[, h', w']). The batch is free, for the P-Net the image size too. The same
+        weights give the same bytes.
     """
     graph = _Graph()
     value = graph.normalise(INPUT) if pixels else INPUT

@@ -1,7 +1,7 @@
 """A net as an MXNet symbol with named layers, and its parameters: what Module, SymbolBlock and the C API load.
 
 PReLUs become LeakyReLU(act_type="prelu"), which every version and every converter of MXNet knows. MXNet 1.9.1 computes
-a wrong gradient for its slopes (see core.network), so these symbols are for inference.
+a wrong gradient for its slopes (see core.nets.mtcnn), so these symbols are for inference.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.core.network import Net, PReLU, nn
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.core.nets.mtcnn import Net, PReLU, nn
 
 INPUT = "data"
 HEADS = ("face_head", "box_head", "landmark_head")
@@ -34,8 +34,8 @@ def build_symbol(net: Net, names: Mapping[str, str], landmarks: bool = True) -> 
     Returns
     -------
     mx.sym.Symbol
-        Input ``data`` (n, 3, h, w) float32, normalised as in ``core.image``. Outputs: probability (n, 2[, h', w']) of
-        background and face, offsets (n, 4[, h', w']), and the points (n, 10[, h', w']).
+        Input ``data`` (n, 3, h, w) float32, normalised as in ``core.ops.image``. Outputs: probability (n, 2[, h', w'])
+        of background and face, offsets (n, 4[, h', w']), and the points (n, 10[, h', w']).
     """
     value = mx.sym.Variable(INPUT)
     for name, layer in net.layers().items():

@@ -10,7 +10,7 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import area, paired_intersection, sides
+from gluon_mtcnn.core.ops.boxes import area, paired_intersection, sides
 
 BLOCK = 1024  # boxes resolved at a time; bounds the pairs that are looked at to BLOCK x kept
 SLACK = 1e-5  # of a box's side: far more than rounding, so that no pair above the threshold is left out

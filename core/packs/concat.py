@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
-from gluon_mtcnn.core.record import ROW_WIDTH, Pack
+from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.core.packs.pack import ROW_WIDTH, Pack
 
 
 class JoinedRecords:

@@ -1,11 +1,11 @@
-"""What a record of a training pack is made of, byte by byte (docs/packs.md). Files are `core.record`'s business."""
+"""What a record of a training pack is made of, byte by byte (docs/packs.md). Files are `core.packs.pack`'s business."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from gluon_mtcnn.core import recordio
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.packs import recordio
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 ROW_LAYOUT = ("label", "dx1", "dy1", "dx2", "dy2", *(f"{axis}{i}" for i in range(1, 6) for axis in "xy"))

@@ -8,10 +8,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import recordio
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, sha256, write_json
-from gluon_mtcnn.core.record_layout import MAX_SIZE, ROW_LAYOUT, ROW_WIDTH, record_bytes
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, sha256, write_json
+from gluon_mtcnn.core.packs import recordio
+from gluon_mtcnn.core.packs.layout import MAX_SIZE, ROW_LAYOUT, ROW_WIDTH, record_bytes
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 FORMAT, FORMAT_VERSION = "gluon-mtcnn pack", 1

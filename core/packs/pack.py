@@ -18,10 +18,19 @@ from typing import Any, BinaryIO, Optional, Union
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core import recordio
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing, scratch_array, sha256
-from gluon_mtcnn.core.manifest import (
+from gluon_mtcnn.core.files.atomic import PathLike, replacing, scratch_array, sha256
+from gluon_mtcnn.core.packs import recordio
+from gluon_mtcnn.core.packs.layout import (
+    HEAD_DTYPE,
+    ROW_LAYOUT,
+    ROW_WIDTH,
+    check_images,
+    check_rows,
+    encode_records,
+    record_bytes,
+)
+from gluon_mtcnn.core.packs.manifest import (
     FORMAT,
     FORMAT_VERSION,
     MANIFEST_NAME,
@@ -32,16 +41,7 @@ from gluon_mtcnn.core.manifest import (
     set_entry,
     write_manifest,
 )
-from gluon_mtcnn.core.record_access import IndexedRecords, Records, StridedRecords
-from gluon_mtcnn.core.record_layout import (
-    HEAD_DTYPE,
-    ROW_LAYOUT,
-    ROW_WIDTH,
-    check_images,
-    check_rows,
-    encode_records,
-    record_bytes,
-)
+from gluon_mtcnn.core.packs.readers import IndexedRecords, Records, StridedRecords
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 __all__ = [

@@ -9,9 +9,10 @@ from typing import Protocol, Union
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core import recordio
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.record_layout import HEAD_DTYPE, ROW_WIDTH, payload_length, record_dtype
+from gluon_mtcnn.core.files.mapped import map_file
+from gluon_mtcnn.core.packs import recordio
+from gluon_mtcnn.core.packs.layout import HEAD_DTYPE, ROW_WIDTH, payload_length, record_dtype
 
 CHUNK = 1 << 14  # records whose heads are looked at together
 # Label widths that are understood: label alone (flag 0 or 1), with offsets, with landmarks too.
@@ -70,6 +71,11 @@ class StridedRecords:
             for i in np.flatnonzero(records[field] != expected)[:1]:
                 where = f"{self._path}: record {indices[i]}, byte {indices[i] * stride}"
                 raise InputError(f"{where}: expected {field} {expected:#x}, got {records[field][i]:#x}")
+
+
+def open_records(path: Path, size: int) -> StridedRecords:
+    """Return the BMP records of a pack that has no manifest yet; `size` is the side of its images in pixels."""
+    return StridedRecords(path, map_file(path, np.dtype("u1")), size)
 
 
 class IndexedRecords:

@@ -1,4 +1,4 @@
-"""MXNet's RecordIO container: bytes in, bytes out. What the records mean is `core.record`'s business.
+"""MXNet's RecordIO container: bytes in, bytes out. What the records mean is `core.packs.pack`'s business.
 
 A record is ``magic (4 bytes), length (4), payload, zeros up to a multiple of 4``, little-endian. The top three bits of
 the length word tell a whole record (0) from the first (1), a middle (2) and the last (3) piece of one: dmlc-core cuts a
@@ -16,7 +16,7 @@ from typing import Optional, TextIO
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files.atomic import PathLike
 
 MAGIC = 0xCED7230A
 HEAD_BYTES = 8

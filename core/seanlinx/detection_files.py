@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gluon_mtcnn.core import py2_pickle, safe_pickle
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing_text
-from gluon_mtcnn.core.image import IMAGE_SUFFIXES
+from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
+from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
+from gluon_mtcnn.core.seanlinx import py2_pickle, safe_pickle
 
 
 def read_detections(path: PathLike) -> list[np.ndarray]:

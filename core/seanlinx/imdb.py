@@ -1,11 +1,11 @@
 """Image sets of the Seanlinx layout: class IMDB with its cache, and the samples of a set for packing.
 
-Image lists (core/imglist.py) are the truth here. The cache, ``<root>/cache/<name>_<set>_gt_roidb.pkl``, is a copy of a
+Image lists (`imglist`) are the truth here. The cache, ``<root>/cache/<name>_<set>_gt_roidb.pkl``, is a copy of a
 list for the original, which looks at nothing else once it exists: so it is written for Python 2, and written again when
 the list changes. We read a cache only where the list is gone, or to see whether one of unknown origin agrees with the
 list; reading the text is faster.
 
-Source: Seanlinx/mtcnn at feacb3b, core/imdb.py (its behaviour).
+Source: Seanlinx/mtcnn at feacb3b, core/seanlinx/imdb.py (its behaviour).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.detection_files import write_results
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, sha256
-from gluon_mtcnn.core.imdb_cache import (
+from gluon_mtcnn.core.files.atomic import PathLike, sha256
+from gluon_mtcnn.core.seanlinx.detection_files import write_results
+from gluon_mtcnn.core.seanlinx.imdb_cache import (
     Entry,
     mirror_entries,
     read_cached_samples,
@@ -30,7 +30,7 @@ from gluon_mtcnn.core.imdb_cache import (
     to_entries,
     write_cache,
 )
-from gluon_mtcnn.core.imglist import ImageList, image_file, read_imglist, read_names
+from gluon_mtcnn.core.seanlinx.imglist import ImageList, image_file, read_imglist, read_names
 
 log = logging.getLogger(__name__)
 

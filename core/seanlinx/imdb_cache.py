@@ -16,11 +16,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import py2_pickle, safe_pickle
-from gluon_mtcnn.core.boxes import mirror_landmarks, mirror_offsets
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, sha256, write_json
-from gluon_mtcnn.core.imglist import ImageList, image_file
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, sha256, write_json
+from gluon_mtcnn.core.ops.boxes import mirror_landmarks, mirror_offsets
+from gluon_mtcnn.core.seanlinx import py2_pickle, safe_pickle
+from gluon_mtcnn.core.seanlinx.imglist import ImageList, image_file
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 FORMAT_VERSION = 1  # of the manifest

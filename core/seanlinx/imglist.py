@@ -19,8 +19,8 @@ from typing import Optional, Union
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing_text
-from gluon_mtcnn.core.image import IMAGE_SUFFIXES
+from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
+from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
 from gluon_mtcnn.core.types import LABEL_NAMES, LANDMARK, NEGATIVE
 
 FIELDS = (2, 6, 12, 16)  # of a training line whose name has no space
@@ -41,7 +41,7 @@ class ImageList:
     labels : (n,) int8
         1 positive, 0 negative, -1 part, -2 landmark.
     offsets : (n, 4) float
-        Edge offsets of the face as fractions of the crop's side (`core.boxes.encode`); zeros where there are none.
+        Edge offsets of the face as fractions of the crop's side (`core.ops.boxes.encode`); zeros where there are none.
     landmarks : (n, 10) float
         ``x1 y1 .. x5 y5`` as fractions of the crop's side; zeros where there are none.
     """

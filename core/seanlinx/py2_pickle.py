@@ -17,8 +17,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.core.safe_pickle import PLAIN_DTYPE
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.core.seanlinx.safe_pickle import PLAIN_DTYPE
 
 
 def dump(value: Any, path: PathLike) -> None:

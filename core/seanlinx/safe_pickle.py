@@ -22,7 +22,7 @@ from typing import Any, Union
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files.atomic import PathLike
 
 # Booleans, integers and floats; neither objects nor records.
 PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from gluon_mtcnn.core.backend.runtime import HybridBlock, mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.runtime import HybridBlock, mx
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def mixed_precision(block: HybridBlock, dtype: str) -> HybridBlock:
 
     Parameters
     ----------
-    block : HybridBlock with parameters and one input, `core.network.FromPixels`
+    block : HybridBlock with parameters and one input, `core.nets.mtcnn.FromPixels`
     dtype : {"float16", "bfloat16"}
         Its outputs are of this type or float32.
     """

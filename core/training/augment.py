@@ -13,9 +13,9 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import mirror_landmarks, mirror_offsets, turn_landmarks, turn_offsets
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import WARP_LIMIT, planar
+from gluon_mtcnn.core.ops.boxes import mirror_landmarks, mirror_offsets, turn_landmarks, turn_offsets
+from gluon_mtcnn.core.ops.image import WARP_LIMIT, planar
 
 MIDDLE = 127.5
 BGR_TO_GREY = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601

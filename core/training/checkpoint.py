@@ -20,13 +20,18 @@ from typing import Any, Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 KEEP = 3
 _PATTERN = "step-*.npz"
+
+
+def run_record_path(out: PathLike, net: str) -> Path:
+    """Return the path of the JSON file with what a net's run depends on: configuration, pack digests, threads."""
+    return Path(out) / "checkpoints" / net / "run.json"
 
 
 @dataclass

@@ -10,7 +10,6 @@ from typing import Any, Optional
 RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
-DIST_KVSTORES = ("dist_sync", "dist_async", "dist_sync_device")
 _CAME_LATER = ("mirror_landmarks", "turn", "erase", "batch_norm")  # fields of `TrainConfig` that older runs do not know
 OHEM_SCOPES = ("global", "local")
 AUGMENTATIONS = ("none", "mirror", "full", "strong")
@@ -80,7 +79,7 @@ class TrainConfig:
     erase : float
         Share of the samples without landmarks of which, on the fly, a rectangle becomes grey.
     batch_norm : bool
-        Train with batch normalisation, which is not part of the weights that are kept (`core.batch_norm`).
+        Train with batch normalisation, which is not part of the weights that are kept (`core.nets.batch_norm`).
     ratio : (4,) floats or empty
         Positive, negative, part and landmark samples in a batch; empty: as the pack has them.
     epoch_size : int or None

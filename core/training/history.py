@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
 
 Row = Mapping[str, Any]
 

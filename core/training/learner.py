@@ -9,16 +9,18 @@ from typing import Any, NamedTuple, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import batch_norm, optimizer
-from gluon_mtcnn.core.amp import LossScale, check_devices
-from gluon_mtcnn.core.cluster import Cluster
-from gluon_mtcnn.core.dataset import Batch
-from gluon_mtcnn.core.distributed import Flat, GlobalKeys, SharedGradients, SharedWeights
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.collectives import Flat, GlobalKeys, SharedGradients, SharedWeights
+from gluon_mtcnn.core.distributed.job import Cluster
+from gluon_mtcnn.core.distributed.kvstores import DIST_KVSTORES
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.loss import TALLY, MultiTaskLoss, RowLosses
-from gluon_mtcnn.core.network import Net, clamp_slopes, flush_denormals, prepare_for_training
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import DIST_KVSTORES, TrainConfig
+from gluon_mtcnn.core.nets import batch_norm
+from gluon_mtcnn.core.nets.mtcnn import Net, clamp_slopes, flush_denormals, prepare_for_training
+from gluon_mtcnn.core.training import optimizer
+from gluon_mtcnn.core.training.amp import LossScale, check_devices
+from gluon_mtcnn.core.training.config import TrainConfig
+from gluon_mtcnn.core.training.loader import Batch
+from gluon_mtcnn.core.training.loss import TALLY, MultiTaskLoss, RowLosses
 
 KVSTORES = ("local", "device", "nccl")
 NO_LABEL = -3  # of rows that only fill a device's share
@@ -188,7 +190,7 @@ class Learner:
         return self.rows.from_pixels(data)
 
     def reset_tally(self, values: Optional[np.ndarray] = None) -> None:
-        """Set the running sums of an epoch (`core.loss.TALLY`), to zero if not told otherwise."""
+        """Set the running sums of an epoch (`core.training.loss.TALLY`), to zero if not told otherwise."""
         zeros = np.zeros(2 * len(TALLY), np.float32)
         self.tally = mx.nd.array(zeros if values is None else values, self.contexts[0])
 

@@ -15,12 +15,12 @@ from typing import NamedTuple, Optional, TypeVar
 
 import numpy as np
 
-from gluon_mtcnn.core.augment import DRAWS, AugmentSpec, augment
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import scratch_array
-from gluon_mtcnn.core.image import planar
-from gluon_mtcnn.core.order import EpochOrder, apportion, split_slots
-from gluon_mtcnn.core.record import CHUNK, Pack
+from gluon_mtcnn.core.files.atomic import scratch_array
+from gluon_mtcnn.core.ops.image import planar
+from gluon_mtcnn.core.packs.pack import CHUNK, Pack
+from gluon_mtcnn.core.training.augment import DRAWS, AugmentSpec, augment
+from gluon_mtcnn.core.training.sampler import EpochOrder, apportion, split_slots
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 log = logging.getLogger(__name__)

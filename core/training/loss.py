@@ -17,10 +17,10 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.amp import mixed_precision
-from gluon_mtcnn.core.network import FromPixels, Net
-from gluon_mtcnn.core.runtime import HybridBlock, mx
-from gluon_mtcnn.core.train_config import LossConfig
+from gluon_mtcnn.core.backend.runtime import HybridBlock, mx
+from gluon_mtcnn.core.nets.mtcnn import FromPixels, Net
+from gluon_mtcnn.core.training.amp import mixed_precision
+from gluon_mtcnn.core.training.config import LossConfig
 
 HALF = float(np.log(2)) - 1e-5  # cross-entropy at a probability of 1/2, less what oneDNN's logarithm is off
 SIGMA = 3.0  # of the smooth L1: offsets are fractions of a crop, most of them below 1/9 once a net is trained
@@ -201,7 +201,7 @@ class MultiTaskLoss:
     reduce_counts : callable, optional
         Sums the (3,) counts over the workers of a distributed run; by default this process is alone.
     gather_keys : callable with an attribute start, optional
-        Returns everyone's keys for this worker's, so that rows are ranked over all workers: `core.distributed`.
+        Returns everyone's keys for this worker's, so that rows are ranked over all workers (`distributed.collectives`).
     """
 
     def __init__(

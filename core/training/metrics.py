@@ -13,9 +13,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from gluon_mtcnn.core.loss import RowErrors, boxed, classified, cross_entropy, with_landmarks
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import LossConfig
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.training.config import LossConfig
+from gluon_mtcnn.core.training.loss import RowErrors, boxed, classified, cross_entropy, with_landmarks
 
 PRECISION = 0.95
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
 
 AGGREGATE = 45  # MXNet's multi-tensor updates take at most 60 parameters
 

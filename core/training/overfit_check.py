@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.dataset import Batch
-from gluon_mtcnn.core.learner import Learner, split_batch
-from gluon_mtcnn.core.metric import validation_metrics
-from gluon_mtcnn.core.network import Net
-from gluon_mtcnn.core.record import Pack
-from gluon_mtcnn.core.train_config import TrainConfig
+from gluon_mtcnn.core.nets.mtcnn import Net
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.training.config import TrainConfig
+from gluon_mtcnn.core.training.learner import Learner, split_batch
+from gluon_mtcnn.core.training.loader import Batch
+from gluon_mtcnn.core.training.metrics import validation_metrics
 
 SAMPLES = 20
 STEPS = 600

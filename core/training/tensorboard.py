@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files.atomic import PathLike
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class EventLog:
         self._writer.add_event(self._event(step=first_epoch, wall_time=time.time(), session_log=start))
 
     def add(self, row: Mapping[str, Any]) -> None:
-        """Write an epoch's figures, as in `core.trainer.Trainer.history`; those that do not exist are left out."""
+        """Write an epoch's figures, as in `trainer.Trainer.history`; those that do not exist are left out."""
         if self._writer is None:
             return
         from tensorboard.compat.proto.summary_pb2 import Summary

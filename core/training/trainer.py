@@ -16,13 +16,13 @@ import numpy as np
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from gluon_mtcnn.core.activity import NOW, WORKING
-from gluon_mtcnn.core.dataset import BatchLoader, prefetched
-from gluon_mtcnn.core.learner import Learner, Shard, split_batch
-from gluon_mtcnn.core.loss import read_tally
-from gluon_mtcnn.core.metric import validation_metrics
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_state import TrainState, save_state
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.heartbeat import NOW, WORKING
+from gluon_mtcnn.core.training.checkpoint import TrainState, save_state
+from gluon_mtcnn.core.training.learner import Learner, Shard, split_batch
+from gluon_mtcnn.core.training.loader import BatchLoader, prefetched
+from gluon_mtcnn.core.training.loss import read_tally
+from gluon_mtcnn.core.training.metrics import validation_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ class Trainer:
     validation : BatchLoader or None
         Without one the last epoch counts as the best.
     checkpoints : Path or None
-        Folder for `core.train_state` files.
+        Folder for `core.training.checkpoint` files.
     run : dict
         Goes into checkpoints: what must not change on resuming.
     on_epoch : callable

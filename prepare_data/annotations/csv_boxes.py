@@ -16,8 +16,8 @@ from typing import Optional, Union
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.types import Annotation
 
 PathLike = Union[str, os.PathLike]

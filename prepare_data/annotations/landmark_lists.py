@@ -18,9 +18,9 @@ from typing import Optional, TextIO, Union
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE, sides
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import replacing_text
+from gluon_mtcnn.core.files.atomic import replacing_text
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE, sides
 from gluon_mtcnn.core.types import Annotation
 
 PathLike = Union[str, os.PathLike]

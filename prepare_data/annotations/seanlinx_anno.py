@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing_text
-from gluon_mtcnn.core.imglist import image_file, is_number, iterate_lines, trailing_numbers
+from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE
+from gluon_mtcnn.core.seanlinx.imglist import image_file, is_number, iterate_lines, trailing_numbers
 from gluon_mtcnn.core.types import Annotation
 
 TO_INCLUSIVE = np.array([0, 0, 1, 1], np.float32)

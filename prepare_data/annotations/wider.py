@@ -14,11 +14,11 @@ from typing import Optional, TextIO, Union
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE, extents, from_xywh
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import replacing_text
+from gluon_mtcnn.core.files.atomic import replacing_text
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE, extents, from_xywh
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.wider_mat import read_mat
+from gluon_mtcnn.prepare_data.annotations.wider_mat import read_mat
 
 PathLike = Union[str, os.PathLike]
 ATTRIBUTES = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE
 
 Photo = tuple[str, list[np.ndarray]]  # event/name.jpg; boxes (4 n) and attributes (n), flat
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.workers import THREAD_VARIABLES, UNITS_AHEAD, WorkerError
+from gluon_mtcnn.prepare_data.executors.processes import THREAD_VARIABLES, UNITS_AHEAD, WorkerError
 
 CONNECT_SECONDS, LOST_SECONDS = 20, 60
 _ADDRESS = re.compile(r"[a-z]+://\S+:\d+")

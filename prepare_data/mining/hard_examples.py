@@ -20,17 +20,18 @@ from typing import Any, Callable, Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import intersection, sides, square
-from gluon_mtcnn.core.detection_files import read_detections, write_detections
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, replacing, sha256, write_json
-from gluon_mtcnn.core.image import read
-from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, NETS, PART, POSITIVE, Annotation, Crops
-from gluon_mtcnn.prepare_data.gen_landmark_data import landmark_samples
-from gluon_mtcnn.prepare_data.photo_table import ONE_FACE, PhotoTable
-from gluon_mtcnn.prepare_data.plan import Samples
-from gluon_mtcnn.prepare_data.record_units import open_table
-from gluon_mtcnn.prepare_data.sampling import (
+from gluon_mtcnn.core.files.atomic import read_json, replacing, sha256, write_json
+from gluon_mtcnn.core.ops.boxes import intersection, sides, square
+from gluon_mtcnn.core.ops.image import read
+from gluon_mtcnn.core.seanlinx.detection_files import read_detections, write_detections
+from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, NETS, ONE_FACE, PART, POSITIVE, Annotation, Crops
+from gluon_mtcnn.prepare_data.executors.processes import UnitRunner, show_progress
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
+from gluon_mtcnn.prepare_data.packing.units import open_table
+from gluon_mtcnn.prepare_data.sampling.candidates import Samples
+from gluon_mtcnn.prepare_data.sampling.landmarks import landmark_samples
+from gluon_mtcnn.prepare_data.sampling.squares import (
     Faces,
     Recipe,
     around_faces,
@@ -41,7 +42,6 @@ from gluon_mtcnn.prepare_data.sampling import (
     negative_crops,
     random_negatives,
 )
-from gluon_mtcnn.prepare_data.workers import UnitRunner, show_progress
 
 CHUNK = 8  # photos that are detected in one unit of work
 DETECTIONS, PICKLE, ABOUT = "detections", "detections.pkl", "detections.json"
@@ -66,7 +66,7 @@ class Mining:
     padded : bool
         Keep squares that cross the photo's border, where they are black; else they are dropped.
     compat : {"seanlinx"}, optional
-        Whose arithmetic the cascade repeats (`core.detector.Detector`).
+        Whose arithmetic the cascade repeats (`core.detection.detector.Detector`).
     rescale : (low, high) or empty
         Detect in each photo resized by a random factor between these, and mirrored in half of them: a photo that was
         mined before so gives other false alarms.
@@ -335,7 +335,7 @@ def detect_rescaled(
 @lru_cache(maxsize=1)
 def open_detector(net: str, mining: Mining) -> Any:
     """Return the cascade that mines for a net, loaded once in a process."""
-    from gluon_mtcnn.core.detector import Detector  # MXNet, which only these workers need
+    from gluon_mtcnn.core.detection.detector import Detector  # MXNet, which only these workers need
 
     return Detector(
         mining.model,

@@ -2,7 +2,7 @@
 
 The packs' bytes depend on the inputs and the seed alone: every photo has its own generator, the choice is by random
 keys, and each chosen sample has its place in the file before the first is cut. So workers write in any order, and a run
-that was killed goes on where it was (prepare_data.work_folder).
+that was killed goes on where it was (prepare_data.packing.work_folder).
 """
 
 from __future__ import annotations
@@ -16,10 +16,16 @@ from typing import Any, Union
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, write_json
-from gluon_mtcnn.core.record import preallocate, rec_path, record_bytes
+from gluon_mtcnn.core.files.atomic import read_json, write_json
+from gluon_mtcnn.core.packs.pack import preallocate, rec_path, record_bytes
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.balance import (
+from gluon_mtcnn.prepare_data.executors.dask import ClusterWorkers
+from gluon_mtcnn.prepare_data.executors.processes import UnitRunner, Workers, show_progress
+from gluon_mtcnn.prepare_data.packing.disk_space import check_disk, check_expected_disk
+from gluon_mtcnn.prepare_data.packing.finish import finish_packs
+from gluon_mtcnn.prepare_data.packing.options import Options, Source
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
+from gluon_mtcnn.prepare_data.packing.selection import (
     CLASS_NAMES,
     CLASSES,
     SET_NAMES,
@@ -29,12 +35,7 @@ from gluon_mtcnn.prepare_data.balance import (
     choose_validation,
     targets,
 )
-from gluon_mtcnn.prepare_data.cluster import ClusterWorkers
-from gluon_mtcnn.prepare_data.disk import check_disk, check_expected_disk
-from gluon_mtcnn.prepare_data.gen_imdb import check_layout, write_layout
-from gluon_mtcnn.prepare_data.pack_files import finish_packs
-from gluon_mtcnn.prepare_data.photo_table import PhotoTable, write_table
-from gluon_mtcnn.prepare_data.record_units import (
+from gluon_mtcnn.prepare_data.packing.units import (
     CUT,
     TABLE,
     UNIT,
@@ -50,9 +51,8 @@ from gluon_mtcnn.prepare_data.record_units import (
     unit_count,
     unit_photos,
 )
-from gluon_mtcnn.prepare_data.run_options import Options, Source
-from gluon_mtcnn.prepare_data.work_folder import JOB, begin_job, work_folder
-from gluon_mtcnn.prepare_data.workers import UnitRunner, Workers, show_progress
+from gluon_mtcnn.prepare_data.packing.work_folder import JOB, begin_job, work_folder
+from gluon_mtcnn.prepare_data.seanlinx.write_layout import check_layout, write_layout
 
 __all__ = ["Options", "Source", "prepare"]
 

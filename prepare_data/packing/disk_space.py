@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import sides
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
-from gluon_mtcnn.core.record import rec_path, record_bytes
-from gluon_mtcnn.prepare_data.balance import SET_NAMES, targets
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, PhotoTable
-from gluon_mtcnn.prepare_data.plan import ROW
-from gluon_mtcnn.prepare_data.record_units import Planner
-from gluon_mtcnn.prepare_data.run_options import Options
-from gluon_mtcnn.prepare_data.sampling import Recipe, size_class
+from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.core.ops.boxes import sides
+from gluon_mtcnn.core.packs.pack import rec_path, record_bytes
+from gluon_mtcnn.core.types import ALL_FACES
+from gluon_mtcnn.prepare_data.packing.options import Options
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
+from gluon_mtcnn.prepare_data.packing.selection import SET_NAMES, targets
+from gluon_mtcnn.prepare_data.packing.units import Planner
+from gluon_mtcnn.prepare_data.sampling.candidates import ROW
+from gluon_mtcnn.prepare_data.sampling.squares import Recipe, size_class
 
 log = logging.getLogger(__name__)
 RESERVE = 64 << 20

@@ -9,20 +9,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core.files import move_into_place
-from gluon_mtcnn.core.manifest import MANIFEST_NAME, read_manifest
-from gluon_mtcnn.core.record import PackWriter, idx_path, rec_path, set_entry, write_index, write_manifest
-from gluon_mtcnn.core.record_access import StridedRecords
-from gluon_mtcnn.prepare_data.balance import SET_NAMES
-from gluon_mtcnn.prepare_data.photo_table import map_file
+from gluon_mtcnn.core.files.atomic import move_into_place
+from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME, read_manifest
+from gluon_mtcnn.core.packs.pack import PackWriter, idx_path, rec_path, set_entry, write_index, write_manifest
+from gluon_mtcnn.core.packs.readers import open_records
+from gluon_mtcnn.prepare_data.packing.selection import SET_NAMES
 
 CODED = "coded"  # folder of packs that are not BMP
 CHUNK = 1 << 12  # records that are coded together
-
-
-def open_records(path: Path, size: int) -> StridedRecords:
-    """Return the BMP records of a pack that has no manifest yet."""
-    return StridedRecords(path, map_file(path, np.dtype("u1")), size)
 
 
 def finish_packs(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.balance import DEFAULT_RATIO, SET_NAMES
+from gluon_mtcnn.prepare_data.packing.selection import DEFAULT_RATIO, SET_NAMES
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Optional
 
 from PIL import Image
 
-from gluon_mtcnn.core import image
+from gluon_mtcnn.core.ops import image
 
 HEAD_BYTES = 1 << 14  # of a JPEG that are looked at; a thumbnail before the frame may fill more
 # Start of frame: baseline, progressive, ... The numbers between are tables (C4), a reserved one (C8), arithmetic (CC).

@@ -11,11 +11,10 @@ from typing import BinaryIO, Union
 
 import numpy as np
 
+from gluon_mtcnn.core.files.mapped import map_file
 from gluon_mtcnn.core.types import Annotation
 
 PathLike = Union[str, os.PathLike]
-# Where a photo's annotation comes from: every face is listed, or one face with points (others may be in the photo).
-ALL_FACES, ONE_FACE = 0, 1
 PHOTO = np.dtype(
     [
         ("source", "u1"),
@@ -125,10 +124,3 @@ class PhotoTable:
 
     def _text(self, start: int, length: int) -> str:
         return self._texts[start : start + length].tobytes().decode(errors="surrogateescape")
-
-
-def map_file(path: Path, dtype: np.dtype) -> np.ndarray:
-    """Return the records of a file (n,), read-only, in the file's pages rather than in memory."""
-    if path.stat().st_size == 0:  # an empty file cannot be mapped
-        return np.zeros(0, dtype)
-    return np.memmap(path, dtype, "r").view(np.ndarray)  # a plain array: indexing a memmap costs more

@@ -10,8 +10,8 @@ from typing import Callable, Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.types import LABEL_NAMES, LANDMARK, NEGATIVE, PART, POSITIVE
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, PhotoTable
+from gluon_mtcnn.core.types import ALL_FACES, LABEL_NAMES, LANDMARK, NEGATIVE, PART, POSITIVE
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
 
 CLASSES = (POSITIVE, NEGATIVE, PART, LANDMARK)  # the order of ratios and counts
 CLASS_NAMES = tuple(LABEL_NAMES[label] for label in CLASSES)

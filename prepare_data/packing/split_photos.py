@@ -11,12 +11,12 @@ from typing import Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
-from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.balance import choose_validation
-from gluon_mtcnn.prepare_data.landmark import read_landmarks, write_landmarks
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE, PhotoTable, write_table
-from gluon_mtcnn.prepare_data.wider import read_wider, write_wider
+from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE, Annotation
+from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks, write_landmarks
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider, write_wider
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
+from gluon_mtcnn.prepare_data.packing.selection import choose_validation
 
 TRAINING, DEVELOPMENT = "training", "development"
 

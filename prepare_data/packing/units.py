@@ -2,8 +2,8 @@
 
 Everything passes through files in a work folder, so that units can run in any process and again after a kill:
 
-    table/           the annotations (prepare_data.photo_table)
-    plan/000012      the planned samples of unit 12, rows of prepare_data.plan
+    table/           the annotations (prepare_data.packing.photo_table)
+    plan/000012      the planned samples of unit 12, rows of prepare_data.sampling.candidates
     skipped/000012   the photos of unit 12 that cannot be used, as JSON; no file if all can
     train.rec ...    the packs while they are filled
     cut/000012       unit 12 is in the packs
@@ -20,15 +20,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, replacing, write_json
-from gluon_mtcnn.core.record import encode_records, rec_path, write_at
+from gluon_mtcnn.core.files.atomic import read_json, replacing, write_json
+from gluon_mtcnn.core.files.mapped import map_file
+from gluon_mtcnn.core.ops import image
+from gluon_mtcnn.core.packs.pack import encode_records, rec_path, write_at
 from gluon_mtcnn.core.types import NETS, Annotation
-from gluon_mtcnn.prepare_data.balance import CLASSES, SET_NAMES, class_of
-from gluon_mtcnn.prepare_data.image_header import image_size
-from gluon_mtcnn.prepare_data.photo_table import PhotoTable, map_file
-from gluon_mtcnn.prepare_data.plan import ROW, Samples, cut, plan_rows
+from gluon_mtcnn.prepare_data.packing.photo_size import image_size
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
+from gluon_mtcnn.prepare_data.packing.selection import CLASSES, SET_NAMES, class_of
+from gluon_mtcnn.prepare_data.sampling.candidates import ROW, Samples, cut, plan_rows
 
 UNIT = 32  # photos
 TABLE, PLAN, SKIPPED, CUT = "table", "plan", "skipped", "cut"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, write_json
-from gluon_mtcnn.core.lock import exclusive
+from gluon_mtcnn.core.files.atomic import read_json, write_json
+from gluon_mtcnn.core.files.locks import exclusive
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.image import crop_and_resize
+from gluon_mtcnn.core.ops.image import crop_and_resize
 from gluon_mtcnn.core.types import Crops
 
 KEYS = 2**63 - 1  # keys are random and below

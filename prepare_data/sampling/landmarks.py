@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import (
+from gluon_mtcnn.core.ops.boxes import (
     encode,
     encode_landmarks,
     mirror_landmarks,
@@ -16,8 +16,8 @@ from gluon_mtcnn.core.boxes import (
     turn,
 )
 from gluon_mtcnn.core.types import LANDMARK, Annotation, Crops
-from gluon_mtcnn.prepare_data.plan import Samples
-from gluon_mtcnn.prepare_data.sampling import POSITIVE_IOU, Recipe, first_of_each, inside, jitter, paired_iou
+from gluon_mtcnn.prepare_data.sampling.candidates import Samples
+from gluon_mtcnn.prepare_data.sampling.squares import POSITIVE_IOU, Recipe, first_of_each, inside, jitter, paired_iou
 
 
 def landmark_faces(annotation: Annotation, recipe: Recipe) -> np.ndarray:

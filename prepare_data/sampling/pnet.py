@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, PART, POSITIVE, Annotation, Crops
-from gluon_mtcnn.prepare_data.gen_landmark_data import landmark_samples
-from gluon_mtcnn.prepare_data.photo_table import ONE_FACE
-from gluon_mtcnn.prepare_data.plan import Samples
-from gluon_mtcnn.prepare_data.sampling import (
+from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, ONE_FACE, PART, POSITIVE, Annotation, Crops
+from gluon_mtcnn.prepare_data.sampling.candidates import Samples
+from gluon_mtcnn.prepare_data.sampling.landmarks import landmark_samples
+from gluon_mtcnn.prepare_data.sampling.squares import (
     Faces,
     Recipe,
     around_faces,

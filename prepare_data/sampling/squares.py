@@ -15,7 +15,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import area, encode, extents, intersection, sides
+from gluon_mtcnn.core.ops.boxes import area, encode, extents, intersection, sides
 from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE, Annotation, Crops
 
 POSITIVE_IOU, PART_IOU, NEGATIVE_IOU = 0.65, 0.4, 0.3

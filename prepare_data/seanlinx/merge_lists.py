@@ -13,11 +13,11 @@ from typing import Optional, TextIO
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing_text
-from gluon_mtcnn.core.imglist import iterate_lines, parse_lines
+from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
+from gluon_mtcnn.core.seanlinx.imglist import iterate_lines, parse_lines
 from gluon_mtcnn.core.types import LABEL_NAMES, LANDMARK, NEGATIVE, PART, POSITIVE
 
-# How many of each class are kept at most; Seanlinx/mtcnn, prepare_data/gen_imglist.py. None: all.
+# How many of each class are kept at most; Seanlinx/mtcnn, prepare_data/seanlinx/merge_lists.py. None: all.
 SEANLINX_COUNTS: dict[int, Optional[int]] = {POSITIVE: None, NEGATIVE: 600_000, PART: 300_000, LANDMARK: None}
 FILES = {POSITIVE: "pos", NEGATIVE: "neg", PART: "part", LANDMARK: "landmark"}
 

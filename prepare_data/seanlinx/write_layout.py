@@ -19,14 +19,14 @@ import cv2
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, write_json
-from gluon_mtcnn.core.imdb import cache_file, cache_source, image_path, imglist_path
-from gluon_mtcnn.core.imdb_cache import Entry, manifest_path, to_entries, write_cache
-from gluon_mtcnn.core.imglist import ImageList, write_imglist
-from gluon_mtcnn.core.record import rec_path
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, write_json
+from gluon_mtcnn.core.packs.pack import rec_path
+from gluon_mtcnn.core.packs.readers import open_records
+from gluon_mtcnn.core.seanlinx.imdb import cache_file, cache_source, image_path, imglist_path
+from gluon_mtcnn.core.seanlinx.imdb_cache import Entry, manifest_path, to_entries, write_cache
+from gluon_mtcnn.core.seanlinx.imglist import ImageList, write_imglist
 from gluon_mtcnn.core.types import LABEL_NAMES
-from gluon_mtcnn.prepare_data.pack_files import open_records
-from gluon_mtcnn.prepare_data.workers import UnitRunner, show_progress
+from gluon_mtcnn.prepare_data.executors.processes import UnitRunner, show_progress
 
 UNIT = 4096  # records
 NAME = "mtcnn"

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from gluon_mtcnn.prepare_data.synthetic_canvas import Canvas, rectangle, rotation
-from gluon_mtcnn.prepare_data.synthetic_head import random_colour
+from gluon_mtcnn.prepare_data.synthetic.canvas import Canvas, rectangle, rotation
+from gluon_mtcnn.prepare_data.synthetic.head import random_colour
 
 
 def paint_background(rng: np.random.Generator, height: int, width: int) -> np.ndarray:

@@ -17,8 +17,8 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import replacing, write_json
-from gluon_mtcnn.prepare_data.synthetic_scene import Scene, SceneSpec, paint_scene
+from gluon_mtcnn.core.files.atomic import replacing, write_json
+from gluon_mtcnn.prepare_data.synthetic.scene import Scene, SceneSpec, paint_scene
 
 FORMAT_VERSION = 1
 PARTS = ("train", "val", "landmark", "landmark_test", "test", "distractor")  # the order names random streams

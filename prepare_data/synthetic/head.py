@@ -13,7 +13,7 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.prepare_data.synthetic_canvas import Canvas
+from gluon_mtcnn.prepare_data.synthetic.canvas import Canvas
 
 FACE = "face"
 COVERED_FRACTION = 0.22  # of the faces

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import intersection
-from gluon_mtcnn.prepare_data.synthetic_background import add_grey, paint_background
-from gluon_mtcnn.prepare_data.synthetic_head import DISTRACTORS, FACE, LAYOUTS
-from gluon_mtcnn.prepare_data.synthetic_sprite import Pose, Sprite, paint_head
+from gluon_mtcnn.core.ops.boxes import intersection
+from gluon_mtcnn.prepare_data.synthetic.background import add_grey, paint_background
+from gluon_mtcnn.prepare_data.synthetic.head import DISTRACTORS, FACE, LAYOUTS
+from gluon_mtcnn.prepare_data.synthetic.sprite import Pose, Sprite, paint_head
 
 MAX_TILT = 25.0  # degrees
 _MAX_SHARE = 0.8  # of the photo's shorter side that a head's height may take

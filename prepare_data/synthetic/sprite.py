@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from gluon_mtcnn.prepare_data.synthetic_canvas import Canvas
-from gluon_mtcnn.prepare_data.synthetic_head import COVERED_FRACTION, FACE, Head, paint, paint_cover
+from gluon_mtcnn.prepare_data.synthetic.canvas import Canvas
+from gluon_mtcnn.prepare_data.synthetic.head import COVERED_FRACTION, FACE, Head, paint, paint_cover
 
 
 @dataclass(frozen=True)

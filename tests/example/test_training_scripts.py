@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.record import PackWriter
+from gluon_mtcnn.core.packs.pack import PackWriter
 
 SIZES = {"pnet": 12, "rnet": 24}
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
 
-from gluon_mtcnn.core.files import write_json
+from gluon_mtcnn.core.files.atomic import write_json
 
 PACKAGES = ("gluon-mtcnn", "mxnet", "numpy", "opencv-python", "onnxruntime")
 SAMPLE_SECONDS = 0.01

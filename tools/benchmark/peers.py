@@ -16,8 +16,8 @@ from typing import Any, Callable, Optional, Union
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import iou
-from gluon_mtcnn.tools.requirements import installed_version
+from gluon_mtcnn.core.ops.boxes import iou
+from gluon_mtcnn.tools.doctor.requirements import installed_version
 
 Find = Callable[[np.ndarray], np.ndarray]  # a BGR image -> boxes (n, 4) x1 y1 x2 y2
 SAME = 0.5  # IoU from which two boxes are taken for one face

@@ -10,7 +10,7 @@ from typing import Any, Optional
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
-from gluon_mtcnn.tools.options import positive_float, three_thresholds
+from gluon_mtcnn.tools.cli.options import positive_float, three_thresholds
 
 LOW_LAST_THRESHOLD = 0.002  # keeps nearly all that O-Net sees, so that a curve reaches its right end
 
@@ -50,7 +50,7 @@ def detector_arguments(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def open_model(args: argparse.Namespace) -> Any:
-    """Return the gluon_mtcnn.core.checkpoint.Model that --model names, or the default one.
+    """Return the gluon_mtcnn.core.nets.model_folder.Model that --model names, or the default one.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def open_model(args: argparse.Namespace) -> Any:
         raise InputError(f"{folder}: no default model is installed: give --model DIR")
     # Photos are spread over --num-workers threads; operators that spread over the cores too would be in their way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from gluon_mtcnn.core.checkpoint import load_model
+    from gluon_mtcnn.core.nets.model_folder import load_model
 
     return load_model(folder)
 
@@ -78,7 +78,7 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
 
     Returns
     -------
-    detector : gluon_mtcnn.core.detector.Detector
+    detector : gluon_mtcnn.core.detection.detector.Detector
     operating_threshold : float
         The model's own last threshold, or the one in use where that is higher: scores below it were never seen.
 
@@ -89,7 +89,7 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
     """
     model = open_model(args)
     model.require(NETS)
-    from gluon_mtcnn.core.detector import Detector
+    from gluon_mtcnn.core.detection.detector import Detector
 
     own = model.thresholds
     used = args.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))

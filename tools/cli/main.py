@@ -15,35 +15,34 @@ from collections.abc import Sequence
 from typing import Optional
 
 from gluon_mtcnn import __version__
-from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.command_runner import CommandFailedError
-from gluon_mtcnn.tools.options import DEFAULT_SEED, add_common
+from gluon_mtcnn.core.errors import CommandFailedError, InputError
+from gluon_mtcnn.tools.cli.options import DEFAULT_SEED, add_common
 
-# command -> (module in gluon_mtcnn.tools, one line of help)
+# command -> (room in gluon_mtcnn.tools whose module `command` it is, one line of help)
 COMMANDS = {
     "quickstart": ("quickstart", "the whole chain on a small built-in data set, offline, in minutes"),
     "pipeline": ("pipeline", "annotated photos -> a trained, evaluated cascade, by a recipe; goes on after a kill"),
-    "split": ("split", "annotated photos -> lists of training and development photos"),
-    "prepare": ("prepare", "annotated photos -> training packs for the P-, R- or O-Net"),
-    "pack": ("pack", "a Seanlinx imglist or imdb cache -> a training pack"),
+    "split": ("data.split", "annotated photos -> lists of training and development photos"),
+    "prepare": ("data.prepare", "annotated photos -> training packs for the P-, R- or O-Net"),
+    "pack": ("data.pack", "a Seanlinx imglist or imdb cache -> a training pack"),
     "train": ("train", "train one net from packs"),
-    "assemble": ("assemble", "nets of several model folders -> one model folder"),
+    "assemble": ("model.assemble", "nets of several model folders -> one model folder"),
     "launch": ("launch", "train with several processes, on this machine or many"),
     "detect": ("detect", "find faces in photos, videos and what a webcam sees"),
-    "evaluate fddb": ("fddb", "DiscROC, ContROC and AP by the FDDB protocol"),
-    "evaluate wider": ("wider_eval", "AP on WIDER FACE's easy, medium and hard settings"),
-    "evaluate boxes": ("boxes_eval", "AP, recall and false positives on one's own annotated photos"),
-    "evaluate stages": ("stages_eval", "recall and false positives after each stage; picks thresholds"),
-    "evaluate landmarks": ("landmark_eval", "error of the five points on annotated photos"),
-    "plot roc": ("roc", "ROC curves of several methods in one figure"),
+    "evaluate fddb": ("evaluate.fddb", "DiscROC, ContROC and AP by the FDDB protocol"),
+    "evaluate wider": ("evaluate.wider", "AP on WIDER FACE's easy, medium and hard settings"),
+    "evaluate boxes": ("evaluate.boxes", "AP, recall and false positives on one's own annotated photos"),
+    "evaluate stages": ("evaluate.stages", "recall and false positives after each stage; picks thresholds"),
+    "evaluate landmarks": ("evaluate.landmarks", "error of the five points on annotated photos"),
+    "plot roc": ("evaluate.roc", "ROC curves of several methods in one figure"),
     "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
-    "inspect": ("inspect", "what is in a pack, a model folder or an imdb cache"),
-    "benchmark detect": ("benchmark_detect", "how fast faces are found, against the plain path and other detectors"),
-    "benchmark prepare": ("benchmark_prepare", "how fast samples are prepared, and in how much memory"),
-    "benchmark train": ("benchmark_train", "samples a second of a training step, and what changes them"),
-    "benchmark load": ("benchmark_load", "how fast packs are read, and in how much memory"),
-    "import": ("import_legacy", "foreign checkpoints -> a model folder"),
-    "export": ("export", "a model folder -> Seanlinx checkpoints, MXNet symbols or ONNX"),
+    "inspect": ("data.inspect", "what is in a pack, a model folder or an imdb cache"),
+    "benchmark detect": ("benchmark.detect", "how fast faces are found, against the plain path and other detectors"),
+    "benchmark prepare": ("benchmark.prepare", "how fast samples are prepared, and in how much memory"),
+    "benchmark train": ("benchmark.train", "samples a second of a training step, and what changes them"),
+    "benchmark load": ("benchmark.load", "how fast packs are read, and in how much memory"),
+    "import": ("model.import_weights", "foreign checkpoints -> a model folder"),
+    "export": ("model.export", "a model folder -> Seanlinx checkpoints, MXNet symbols or ONNX"),
     "doctor": ("doctor", "what this machine has to run on, and what to do about what is missing"),
 }
 
@@ -89,7 +88,7 @@ def _find_command(argv: Sequence[str]) -> tuple[str, list[str]]:
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, object]:
     """Return the parsed arguments and the module of the command that they name."""
     name, rest = _find_command(argv)
-    module = importlib.import_module(f"gluon_mtcnn.tools.{COMMANDS[name][0]}")
+    module = importlib.import_module(f"gluon_mtcnn.tools.{COMMANDS[name][0]}.command")
     parser = _Parser(
         prog=f"gluon-mtcnn {name}",
         description=module.__doc__,

@@ -19,15 +19,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Optional
 
-from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.errors import CommandFailedError, InputError
 
 log = logging.getLogger(__name__)
 SIGNAL_SECONDS = 2.0  # in which a command ends by itself after Ctrl-C, which reaches it too
 END_SECONDS = 10.0  # that an interrupted command has to clean up
-
-
-class CommandFailedError(RuntimeError):
-    """A command ended with our own failure (exit code 1) or by a signal; it has said why itself."""
 
 
 class CommandRunner:
@@ -51,7 +47,7 @@ class CommandRunner:
         self._owner, self._held = owner, held
         self._common = ["--num-workers", str(num_workers), *(["--quiet"] if quiet else [])]
         self._common += [] if seed is None else ["--seed", str(seed)]
-        root = str(Path(__file__).resolve().parents[1])
+        root = str(Path(__file__).resolve().parents[2])
         search = [root if Path(root, "setup.py").is_file() else str(Path(root).parent), os.environ.get("PYTHONPATH")]
         self._environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, search))}
         self._environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads must not burn a shared core
@@ -116,7 +112,7 @@ def _end_with_owner() -> None:
 
 def main() -> int:
     """Be the process of one command."""
-    from gluon_mtcnn.tools import cli
+    from gluon_mtcnn.tools.cli import main as cli
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     threading.Thread(target=_end_with_owner, daemon=True).start()

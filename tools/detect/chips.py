@@ -7,8 +7,8 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import sides, square
-from gluon_mtcnn.core.image import WARP_LIMIT, crop_and_resize
+from gluon_mtcnn.core.ops.boxes import sides, square
+from gluon_mtcnn.core.ops.image import WARP_LIMIT, crop_and_resize
 from gluon_mtcnn.core.types import Detections
 
 CHIP_SIZE = 112

@@ -22,13 +22,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core.boxes import area, clip, rescale
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import replacing_text
-from gluon_mtcnn.core.parallel import map_clones
+from gluon_mtcnn.core.files.atomic import replacing_text
+from gluon_mtcnn.core.files.threads import map_clones
+from gluon_mtcnn.core.ops.boxes import area, clip, rescale
 from gluon_mtcnn.core.types import NETS, Detections
-from gluon_mtcnn.tools.chips import CHIP_SIZE, DEFAULT_MARGIN
-from gluon_mtcnn.tools.detection_outputs import (
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, detector_arguments, open_model
+from gluon_mtcnn.tools.cli.options import finite_float, fraction, output_dir, output_file, positive_int
+from gluon_mtcnn.tools.detect.chips import CHIP_SIZE, DEFAULT_MARGIN
+from gluon_mtcnn.tools.detect.media import Frame, Source, count_frames, find_sources, quiet_opencv, read_frames
+from gluon_mtcnn.tools.detect.outputs import (
     CsvOutput,
     FddbOutput,
     Found,
@@ -41,10 +44,7 @@ from gluon_mtcnn.tools.detection_outputs import (
     stages_entry,
     stdout_file,
 )
-from gluon_mtcnn.tools.detector_options import add_detector_options, detector_arguments, open_model
-from gluon_mtcnn.tools.media import Frame, Source, count_frames, find_sources, quiet_opencv, read_frames
-from gluon_mtcnn.tools.options import finite_float, fraction, output_dir, output_file, positive_int
-from gluon_mtcnn.tools.picture_outputs import ChipsOutput, DrawOutput
+from gluon_mtcnn.tools.detect.pictures import ChipsOutput, DrawOutput
 
 log = logging.getLogger(__name__)
 FILES = ("json", "csv", "stages", "fddb")  # options that name a file
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
     if sources[0].problem and (alone or args.strict):
         raise InputError(sources[0].problem)
     model = open_model(args)
-    from gluon_mtcnn.core.detector import Detector
+    from gluon_mtcnn.core.detection.detector import Detector
 
     detector = Detector(model, thresholds=args.thresholds, last_stage=args.last_stage, **detector_arguments(args))
     landmarks = model.nets[detector.kinds[-1]].spec.landmarks
@@ -209,7 +209,7 @@ def detect_frames(
 
     Parameters
     ----------
-    detector : gluon_mtcnn.core.detector.Detector
+    detector : gluon_mtcnn.core.detection.detector.Detector
     frames : iterable of Frame
         Those without an image pass as they are.
     max_size : int, optional

@@ -13,8 +13,8 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.ops import image as images
 
 VIDEO_SUFFIXES = (
     *(

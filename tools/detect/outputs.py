@@ -23,9 +23,9 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools.fddb_files import SEANLINX_ROW, image_name, rectangles, write_entry
-from gluon_mtcnn.tools.media import Frame, Source
-from gluon_mtcnn.tools.wider_files import write_official
+from gluon_mtcnn.tools.detect.media import Frame, Source
+from gluon_mtcnn.tools.evaluate.fddb.files import SEANLINX_ROW, image_name, rectangles, write_entry
+from gluon_mtcnn.tools.evaluate.wider.files import write_official
 
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
@@ -38,7 +38,7 @@ class Found:
     ----------
     frame : Frame
     faces : Detections
-    stages : dict of net to gluon_mtcnn.core.detector.Stage, or None
+    stages : dict of net to gluon_mtcnn.core.detection.detector.Stage, or None
     """
 
     frame: Frame

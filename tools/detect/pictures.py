@@ -12,13 +12,13 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import move_into_place, replacing
-from gluon_mtcnn.tools.chips import face_chips
-from gluon_mtcnn.tools.detection_outputs import Found, Output
-from gluon_mtcnn.tools.draw import draw_detections
-from gluon_mtcnn.tools.media import Source
+from gluon_mtcnn.core.files.atomic import move_into_place, replacing
+from gluon_mtcnn.core.ops import image as images
+from gluon_mtcnn.tools.detect.chips import face_chips
+from gluon_mtcnn.tools.detect.draw import draw_detections
+from gluon_mtcnn.tools.detect.media import Source
+from gluon_mtcnn.tools.detect.outputs import Found, Output
 
 DRAWN_SUFFIXES = tuple(suffix for suffix in images.IMAGE_SUFFIXES if suffix != ".pgm")  # .pgm has no colours
 DEFAULT_FPS = 25  # of a drawn video whose source does not say

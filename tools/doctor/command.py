@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Optional
 
 from gluon_mtcnn import __version__
-from gluon_mtcnn.tools.doctor_mxnet import gpu_findings, mxnet_builds, mxnet_findings, try_mxnet
-from gluon_mtcnn.tools.finding import FIX, NOTE, OK, Finding
-from gluon_mtcnn.tools.requirements import find_requirement, installed_version, is_within
+from gluon_mtcnn.tools.doctor.finding import FIX, NOTE, OK, Finding
+from gluon_mtcnn.tools.doctor.mxnet import gpu_findings, mxnet_builds, mxnet_findings, try_mxnet
+from gluon_mtcnn.tools.doctor.requirements import find_requirement, installed_version, is_within
 
 OLDEST, NEWEST = (3, 9), (3, 12)  # Python, both of them tried
 MODULES = {  # package -> module, of those without which little works

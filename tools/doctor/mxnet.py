@@ -11,9 +11,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from gluon_mtcnn.core import cuda
-from gluon_mtcnn.tools.finding import FIX, NOTE, OK, Finding
-from gluon_mtcnn.tools.requirements import find_requirement, is_within
+from gluon_mtcnn.core.backend import cuda
+from gluon_mtcnn.tools.doctor.finding import FIX, NOTE, OK, Finding
+from gluon_mtcnn.tools.doctor.requirements import find_requirement, is_within
 
 CPU_BUILD, GPU_BUILD = "mxnet", "mxnet-cu112"
 INSTALL = "pip install 'gluon-mtcnn[cpu]', or 'gluon-mtcnn[cu112]' for NVIDIA GPUs"
@@ -24,7 +24,7 @@ import json, time
 start = time.perf_counter()
 from gluon_mtcnn.core.errors import InputError
 try:
-    from gluon_mtcnn.core.runtime import mx
+    from gluon_mtcnn.core.backend.runtime import mx
 except InputError as error:
     answer = {"error": str(error)}
 else:

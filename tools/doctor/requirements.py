@@ -17,7 +17,7 @@ def requirements() -> dict[str, list[str]]:
     Read from pyproject.toml where the project runs from its checkout, otherwise from what pip recorded; empty where
     there is neither.
     """
-    path = Path(__file__).resolve().parents[1] / "pyproject.toml"
+    path = Path(__file__).resolve().parents[2] / "pyproject.toml"
     if path.is_file():
         return parse_pyproject(path.read_text(encoding="utf-8"))
     try:

@@ -16,10 +16,10 @@ from typing import Any, Optional, Union
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, replacing
-from gluon_mtcnn.core.parallel import map_clones
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, replacing
+from gluon_mtcnn.core.files.threads import map_clones
+from gluon_mtcnn.core.ops import image
 from gluon_mtcnn.core.types import Detections
 
 log = logging.getLogger(__name__)

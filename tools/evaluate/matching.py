@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import iou
+from gluon_mtcnn.core.ops.boxes import iou
 
 MIN_IOU = 0.5
 BLOCK = 256  # boxes at a time: bounds the memory of a million boxes on one photo

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Optional
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, write_json
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, write_json
 
 FILE_NAME = "evaluation.json"
 DEFAULT_IGNORE = "blur=2,occlusion=2,invalid=1"  # WIDER's heavily blurred, heavily occluded and invalid faces

@@ -8,7 +8,7 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.files import PathLike, replacing
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
 
 # Okabe and Ito's colours are told apart in every common form of colour blindness, the line styles also in grey.
 STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."))

@@ -9,7 +9,7 @@ from typing import NoReturn, Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
+from gluon_mtcnn.core.files.atomic import PathLike
 
 PARSED_AT_ONCE = 4096  # lines
 MAX_DIGITS = 12  # of a whole number

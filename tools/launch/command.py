@@ -19,13 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gluon_mtcnn.core.distributed.kvstores import DIST_KVSTORES
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.train_config import DIST_KVSTORES
-from gluon_mtcnn.tools import cli
-from gluon_mtcnn.tools.launch_job import Host, Job, JobLostError, read_hosts
-from gluon_mtcnn.tools.launch_watch import DEAD_SECONDS, STALL_SECONDS, Limits
-from gluon_mtcnn.tools.options import DEFAULT_SEED, existing_dir, non_negative_int, output_dir, positive_int
-from gluon_mtcnn.tools.train import run_record_path
+from gluon_mtcnn.core.training.checkpoint import run_record_path
+from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.cli.options import DEFAULT_SEED, existing_dir, non_negative_int, output_dir, positive_int
+from gluon_mtcnn.tools.launch.job import Host, Job, JobLostError, read_hosts
+from gluon_mtcnn.tools.launch.watch import DEAD_SECONDS, STALL_SECONDS, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ def _caught_signals() -> Iterator[list[int]]:
 
 def _clean(train: Any) -> None:
     """Remove what killed workers left half-written."""
-    from gluon_mtcnn.core.train_state import remove_abandoned
+    from gluon_mtcnn.core.training.checkpoint import remove_abandoned
 
     for folder in (Path(train.out), run_record_path(train.out, train.net).parent):
         remove_abandoned(folder)

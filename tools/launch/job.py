@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
-from gluon_mtcnn.tools.launch_watch import GRACE_SECONDS, Limits, Status, find_failure
-from gluon_mtcnn.tools.member import LOOPBACK
+from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.tools.launch.member import LOOPBACK
+from gluon_mtcnn.tools.launch.watch import GRACE_SECONDS, Limits, Status, find_failure
 
 logger = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Member:
         self.status, self.host, self.log = Status(name, role), host, log
         self.first_report: dict[str, Any] = {}
         variables = {**environment, "DMLC_ROLE": role}
-        command = [sys.executable, "-m", "gluon_mtcnn.tools.member", *argv]
+        command = [sys.executable, "-m", "gluon_mtcnn.tools.launch.member", *argv]
         if host.name:
             variables = {k: v for k, v in os.environ.items() if k.startswith(PASSED_ON)} | variables
             words = ["exec", "env", *(f"{name}={value}" for name, value in variables.items()), *command]

@@ -18,8 +18,8 @@ import time
 import traceback
 from typing import Any, TextIO
 
-from gluon_mtcnn.core.activity import NOW
-from gluon_mtcnn.tools import cli
+from gluon_mtcnn.core.distributed.heartbeat import NOW
+from gluon_mtcnn.tools.cli import main as cli
 
 BEAT_SECONDS = 1.0
 LOOPBACK = "127.0.0.1"
@@ -43,7 +43,7 @@ def main() -> int:
         _share_cores(sys.argv[1:])
         return cli.main(sys.argv[1:])
     del os.environ["DMLC_ROLE"]  # with it, MXNet would not come back from its import
-    from gluon_mtcnn.core.cluster import serve
+    from gluon_mtcnn.core.distributed.job import serve
 
     os.environ["DMLC_ROLE"] = role
     serve()

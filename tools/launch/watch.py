@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Optional
 
-from gluon_mtcnn.core.activity import CONNECTING, FINISHED, STARTING, WAITING, WORKING
+from gluon_mtcnn.core.distributed.heartbeat import CONNECTING, FINISHED, STARTING, WAITING, WORKING
 
 DEAD_SECONDS = 20.0
 STALL_SECONDS = 120.0
@@ -32,7 +32,7 @@ class Status:
     pid : int or None
         On its host, once it has reported.
     phase, steps, cpu :
-        As last reported: `core.activity`, steps taken, CPU seconds used.
+        As last reported: `core.distributed.heartbeat`, steps taken, CPU seconds used.
     heard, moved : float
         When it last reported, and last made progress; `time.monotonic`. At first: when it was started.
     code : int or None

@@ -15,13 +15,13 @@ import argparse
 from collections.abc import Mapping
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.lock import exclusive
-from gluon_mtcnn.tools.options import existing_dir, existing_file, output_dir, positive_int
-from gluon_mtcnn.tools.pipeline_record import Record, Verdict, plan
-from gluon_mtcnn.tools.pipeline_results import table
-from gluon_mtcnn.tools.pipeline_run import Pipeline
-from gluon_mtcnn.tools.pipeline_stages import make_steps
-from gluon_mtcnn.tools.recipe import DEFAULT, find_recipe, read_recipe
+from gluon_mtcnn.core.files.locks import exclusive
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir, positive_int
+from gluon_mtcnn.tools.pipeline.recipe import DEFAULT, find_recipe, read_recipe
+from gluon_mtcnn.tools.pipeline.record import Record, Verdict, plan
+from gluon_mtcnn.tools.pipeline.results import table
+from gluon_mtcnn.tools.pipeline.run import Pipeline
+from gluon_mtcnn.tools.pipeline.steps import make_steps
 
 SEED = None  # the recipe's, unless --seed is given
 LOCK, PATIENCE = ".lock", 20.0  # seconds that a killed pipeline's last command has to end

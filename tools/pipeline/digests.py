@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, sha256
-from gluon_mtcnn.core.image import IMAGE_SUFFIXES
-from gluon_mtcnn.core.manifest import listed_sets
+from gluon_mtcnn.core.files.atomic import read_json, sha256
+from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
+from gluon_mtcnn.core.packs.manifest import listed_sets
 
 COUNTED = (*IMAGE_SUFFIXES, ".mat")  # files of an input folder: photos, WIDER's ground truth
 TEXTS = (".json", ".txt", ".csv", ".html")  # results that are small enough to read

@@ -10,8 +10,8 @@ from typing import Any
 
 import gluon_mtcnn
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, sha256
-from gluon_mtcnn.tools import cli
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, sha256
+from gluon_mtcnn.tools.cli import main as cli
 
 FORMAT_VERSION = 1
 DEFAULT = "default"

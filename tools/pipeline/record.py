@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, write_json
-from gluon_mtcnn.core.manifest import MANIFEST_NAME
-from gluon_mtcnn.tools.pipeline_digests import changes, digests, fingerprint, key_of
-from gluon_mtcnn.tools.pipeline_stages import Step, openmp_threads
-from gluon_mtcnn.tools.recipe import Recipe
+from gluon_mtcnn.core.files.atomic import read_json, write_json
+from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME
+from gluon_mtcnn.tools.pipeline.digests import changes, digests, fingerprint, key_of
+from gluon_mtcnn.tools.pipeline.recipe import Recipe
+from gluon_mtcnn.tools.pipeline.steps import Step, openmp_threads
 
 log = logging.getLogger(__name__)
 FORMAT, FORMAT_VERSION = "gluon-mtcnn pipeline", 1

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gluon_mtcnn.core.files import read_json
-from gluon_mtcnn.core.manifest import listed_sets
+from gluon_mtcnn.core.files.atomic import read_json
+from gluon_mtcnn.core.packs.manifest import listed_sets
 from gluon_mtcnn.core.types import NETS
 
 

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.manifest import listed_sets
-from gluon_mtcnn.tools.command_runner import CommandRunner
-from gluon_mtcnn.tools.pipeline_digests import digests, key_of, tree_bytes
-from gluon_mtcnn.tools.pipeline_record import (
+from gluon_mtcnn.core.packs.manifest import listed_sets
+from gluon_mtcnn.tools.cli.runner import CommandRunner
+from gluon_mtcnn.tools.pipeline.digests import digests, key_of, tree_bytes
+from gluon_mtcnn.tools.pipeline.record import (
     DONE,
     FAILED,
     INTERRUPTED,
@@ -24,8 +24,8 @@ from gluon_mtcnn.tools.pipeline_record import (
     needs_again,
     now,
 )
-from gluon_mtcnn.tools.pipeline_results import main_result
-from gluon_mtcnn.tools.pipeline_stages import Step
+from gluon_mtcnn.tools.pipeline.results import main_result
+from gluon_mtcnn.tools.pipeline.steps import Step
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Optional
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools import cli
-from gluon_mtcnn.tools import recipe as names
-from gluon_mtcnn.tools.recipe import PLACEHOLDER, Recipe
+from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.pipeline import recipe as names
+from gluon_mtcnn.tools.pipeline.recipe import PLACEHOLDER, Recipe
 
 FACES, POINTS = "{}_bbx_gt.txt", "{}_landmarks.txt"  # what `split` leaves, of training and development
 TESTS = ("test_wider", "test_landmarks")

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import write_json
+from gluon_mtcnn.core.files.atomic import write_json
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
-from gluon_mtcnn.prepare_data.synthetic import SyntheticPaths, SyntheticSpec, write_dataset
-from gluon_mtcnn.tools.command_runner import CommandRunner
+from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticPaths, SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.cli.runner import CommandRunner
 
 log = logging.getLogger(__name__)
 PROMISED_RECALL, PROMISED_FALSE_POSITIVES = 0.9, 1.0  # of the test faces; a photo

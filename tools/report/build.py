@@ -10,10 +10,8 @@ from typing import Any, Optional
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools import report_page as page
-from gluon_mtcnn.tools import report_results as results
-from gluon_mtcnn.tools import report_training as training
-from gluon_mtcnn.tools.run_parts import Evaluated, RunParts, find_evaluated
+from gluon_mtcnn.tools.report import page, results, training
+from gluon_mtcnn.tools.report.run_parts import Evaluated, RunParts, find_evaluated
 
 logger = logging.getLogger(__name__)
 PICTURES = 5_000_000  # bytes on the page, as text

@@ -14,8 +14,8 @@ import argparse
 from pathlib import Path
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import replacing_text
-from gluon_mtcnn.tools.options import existing_dir, existing_file, output_dir
+from gluon_mtcnn.core.files.atomic import replacing_text
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and print its path."""
-    from gluon_mtcnn.tools.report_build import build
-    from gluon_mtcnn.tools.run_parts import find_parts
+    from gluon_mtcnn.tools.report.build import build
+    from gluon_mtcnn.tools.report.run_parts import find_parts
 
     root, out = existing_dir(args.run, "run"), Path(args.out)
     output_dir(str(out.parent))

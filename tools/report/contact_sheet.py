@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import decode, decode_landmarks
-from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.ops.boxes import decode, decode_landmarks
+from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.types import LABEL_NAMES, LANDMARK, PART, POSITIVE
 
 TILE, GAP = 96, 3  # pixels

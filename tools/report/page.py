@@ -16,7 +16,7 @@ from typing import Any, Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.tools.report_style import STYLE
+from gluon_mtcnn.tools.report.style import STYLE
 
 NOTHING = "–"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json
-from gluon_mtcnn.tools import report_page as page
-from gluon_mtcnn.tools.boxes_eval import evaluate_boxes
-from gluon_mtcnn.tools.roc_curves import TABLE_AT, Curve, read_methods
-from gluon_mtcnn.tools.run_parts import Evaluated, RunParts
-from gluon_mtcnn.tools.svg_chart import Axis, Line, line_chart
-from gluon_mtcnn.tools.worst_errors import CROP, Error, draw_error, worst_false_positives, worst_misses
+from gluon_mtcnn.core.files.atomic import read_json
+from gluon_mtcnn.tools.evaluate.boxes.command import evaluate_boxes
+from gluon_mtcnn.tools.evaluate.roc.curves import TABLE_AT, Curve, read_methods
+from gluon_mtcnn.tools.report import page
+from gluon_mtcnn.tools.report.run_parts import Evaluated, RunParts
+from gluon_mtcnn.tools.report.svg_chart import Axis, Line, line_chart
+from gluon_mtcnn.tools.report.worst_errors import CROP, Error, draw_error, worst_false_positives, worst_misses
 
 WORST = 18  # pictures of each kind of error
 ROC_END = 2000  # false positives

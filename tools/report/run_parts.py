@@ -11,15 +11,15 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import sides
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json
-from gluon_mtcnn.core.manifest import MANIFEST_NAME, listed_sets
+from gluon_mtcnn.core.files.atomic import PathLike, read_json
+from gluon_mtcnn.core.ops.boxes import sides
+from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME, listed_sets
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.tools.boxes_eval import read_annotations
-from gluon_mtcnn.tools.detections import read_detections
-from gluon_mtcnn.tools.evaluation_origin import Origin, read_origin
-from gluon_mtcnn.tools.wider_files import read_ground_truth
+from gluon_mtcnn.tools.evaluate.boxes.command import read_annotations
+from gluon_mtcnn.tools.evaluate.detections import read_detections
+from gluon_mtcnn.tools.evaluate.origin import Origin, read_origin
+from gluon_mtcnn.tools.evaluate.wider.files import read_ground_truth
 
 RESULTS = ("boxes.json", "wider.json", "landmarks.json", "stages.json")
 CURVES = ("DiscROC.txt", "ContROC.txt")

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.tools.report_page import escape
+from gluon_mtcnn.tools.report.page import escape
 
 WIDTH, HEIGHT = 400, 270
 LEFT, RIGHT, TOP, BOTTOM = 54, 12, 10, 42  # room for the axes

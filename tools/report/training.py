@@ -7,16 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gluon_mtcnn.core import history
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.manifest import listed_sets
-from gluon_mtcnn.core.record import Pack
+from gluon_mtcnn.core.packs.manifest import listed_sets
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.training import history
 from gluon_mtcnn.core.types import LABEL_NAMES, NETS
-from gluon_mtcnn.tools import report_page as page
-from gluon_mtcnn.tools.contact_sheet import class_sheets
-from gluon_mtcnn.tools.report_results import read_object
-from gluon_mtcnn.tools.run_parts import RunParts
-from gluon_mtcnn.tools.svg_chart import Axis, Line, line_chart
+from gluon_mtcnn.tools.report import page
+from gluon_mtcnn.tools.report.contact_sheet import class_sheets
+from gluon_mtcnn.tools.report.results import read_object
+from gluon_mtcnn.tools.report.run_parts import RunParts
+from gluon_mtcnn.tools.report.svg_chart import Axis, Line, line_chart
 
 SUMMARY = {  # column of the table -> name in summary.json, digits
     "epochs": ("epochs", 0),

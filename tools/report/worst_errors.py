@@ -9,11 +9,11 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core import image
-from gluon_mtcnn.core.boxes import area, iou
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.ops import image
+from gluon_mtcnn.core.ops.boxes import area, iou
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.tools.matching import match, outcomes
+from gluon_mtcnn.tools.evaluate.matching import match, outcomes
 
 CROP, CONTEXT, LEAST_CONTEXT = 192, 2.4, 48  # side of the picture; of what it shows, in sides of the box, and pixels
 FACE_COLOR, BOX_COLOR = (80, 220, 60), (0, 110, 255)  # BGR: annotated, detected
@@ -53,7 +53,7 @@ def worst_misses(
     ----------
     photos : annotated photos
     detections : mapping of photo name to (n, 5) float64 ``x1 y1 x2 y2 score``
-        A face is missed when no box that scores above the threshold belongs to it; see tools/matching.py.
+        A face is missed when no box that scores above the threshold belongs to it; see tools/evaluate/matching.py.
     threshold : float
     limit : int
     """

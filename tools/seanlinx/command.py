@@ -17,7 +17,7 @@ from typing import Any, Callable, Optional
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
-from gluon_mtcnn.tools import cli
+from gluon_mtcnn.tools.cli import main as cli
 
 log = logging.getLogger(__name__)
 NEXT_NET = {"pnet": "rnet", "rnet": "onet"}
@@ -109,8 +109,8 @@ def train(kind: str, argv: Optional[Sequence[str]] = None) -> int:
 
 def _pretrained(kind: str, args: argparse.Namespace, scratch: str) -> str:
     """Return a model folder that holds the net of --pretrained and --epoch."""
-    from gluon_mtcnn.core.checkpoint import save_net
-    from gluon_mtcnn.core.legacy import load_seanlinx
+    from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
+    from gluon_mtcnn.core.nets.model_folder import save_net
 
     ours = Path(args.pretrained).parent
     if not Path(f"{args.pretrained}-{args.epoch:04d}.params").is_file() and (ours / "model.json").is_file():
@@ -129,8 +129,8 @@ def detect_fddb(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     from tqdm import tqdm
 
-    from gluon_mtcnn.core import image as images
-    from gluon_mtcnn.core.imdb import IMDB
+    from gluon_mtcnn.core.ops import image as images
+    from gluon_mtcnn.core.seanlinx.imdb import IMDB
 
     folds = args.image_set or sorted(p.stem for p in Path(args.dataset_path, "imglists").glob("fold-*.txt"))
     if not folds:
@@ -149,8 +149,8 @@ def detect_fddb(argv: Optional[Sequence[str]] = None) -> int:
 
 def _detector(args: argparse.Namespace, last_stage: str, scratch: str) -> Any:
     """Return a detector with the original's arithmetic for the options of `_add_cascade`."""
-    from gluon_mtcnn.core.detector import Detector
-    from gluon_mtcnn.core.runtime import devices
+    from gluon_mtcnn.core.backend.runtime import devices
+    from gluon_mtcnn.core.detection.detector import Detector
 
     device = devices("cpu" if args.gpu < 0 else f"gpu:{args.gpu}")[0]
     wanted = NETS.index(last_stage) + 1
@@ -208,8 +208,8 @@ def gen_imglist(argv: Optional[Sequence[str]] = None) -> int:
     args = parser.parse_args(argv)
     import numpy as np
 
-    from gluon_mtcnn.core.imdb import imglist_path
-    from gluon_mtcnn.prepare_data import gen_imglist as gather
+    from gluon_mtcnn.core.seanlinx.imdb import imglist_path
+    from gluon_mtcnn.prepare_data.seanlinx import merge_lists as gather
 
     kind = next(kind for kind, size in INPUT_SIZE.items() if size == args.size)
     folder = args.lists or os.path.join("prepare_data", kind)

@@ -14,14 +14,14 @@ import argparse
 import logging
 import os
 import sys
-from pathlib import Path
 from typing import Any, Optional
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json
-from gluon_mtcnn.core.train_config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
+from gluon_mtcnn.core.files.atomic import read_json
+from gluon_mtcnn.core.training.checkpoint import run_record_path
+from gluon_mtcnn.core.training.config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
 from gluon_mtcnn.core.types import CELL_STRIDE, NETS
-from gluon_mtcnn.tools.options import existing_dir, fraction, non_negative_int, positive_int
+from gluon_mtcnn.tools.cli.options import existing_dir, fraction, non_negative_int, positive_int
 
 logger = logging.getLogger(__name__)
 
@@ -147,11 +147,6 @@ def _four_numbers(text: str) -> tuple[float, ...]:
     return _numbers(text, ":", 4)
 
 
-def run_record_path(out: str, net: str) -> Path:
-    """Return the path of the JSON file with what a net's run depends on: configuration, pack digests, threads."""
-    return Path(out) / "checkpoints" / net / "run.json"
-
-
 def run(args: argparse.Namespace) -> int:
     """Train as the options say; 1 when the loss breaks or the sanity check fails."""
     for folder in args.data:
@@ -160,8 +155,8 @@ def run(args: argparse.Namespace) -> int:
     recorded = read_json(path) if args.resume and path.is_file() else {}
     set_threads(args.threads or recorded.get("threads"), args.devices)
 
-    from gluon_mtcnn.core.trainer import NonFiniteLossError
-    from gluon_mtcnn.tools import train_run
+    from gluon_mtcnn.core.training.trainer import NonFiniteLossError
+    from gluon_mtcnn.tools.train import run as train_run
 
     try:
         return train_run.sanity(args) if args.sanity else train_run.train(args)
@@ -185,7 +180,7 @@ def set_threads(count: Optional[int], devices: str = "cpu") -> None:
         for name, value in PARALLEL_CPUS.items():
             os.environ.setdefault(name, value)
     if "mxnet" in sys.modules:
-        from gluon_mtcnn.core.runtime import threads
+        from gluon_mtcnn.core.backend.runtime import threads
 
         if count is not None and count != threads():
             raise InputError(f"threads: MXNet already runs with {threads()} threads, cannot change to {count}")

@@ -9,18 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn import __version__
-from gluon_mtcnn.core import history
-from gluon_mtcnn.core.batch_norm import folded
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.event_log import EventLog
-from gluon_mtcnn.core.export import write_seanlinx
-from gluon_mtcnn.core.files import read_json, write_json
-from gluon_mtcnn.core.learner import dead_kernels
-from gluon_mtcnn.core.network import Net
-from gluon_mtcnn.core.record import Pack
-from gluon_mtcnn.core.runtime import threads
-from gluon_mtcnn.core.train_config import TrainConfig
-from gluon_mtcnn.core.trainer import Trainer, criterion
+from gluon_mtcnn.core.backend.runtime import threads
+from gluon_mtcnn.core.convert.export import write_seanlinx
+from gluon_mtcnn.core.files.atomic import read_json, write_json
+from gluon_mtcnn.core.nets.batch_norm import folded
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import Net
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.training import history
+from gluon_mtcnn.core.training.config import TrainConfig
+from gluon_mtcnn.core.training.learner import dead_kernels
+from gluon_mtcnn.core.training.tensorboard import EventLog
+from gluon_mtcnn.core.training.trainer import Trainer, criterion
 
 logger = logging.getLogger(__name__)
 

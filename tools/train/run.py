@@ -12,34 +12,34 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.augment import AugmentSpec
-from gluon_mtcnn.core.batch_norm import attach
-from gluon_mtcnn.core.checkpoint import CONFIG_NAME
-from gluon_mtcnn.core.cluster import Cluster, in_job
-from gluon_mtcnn.core.dataset import BatchLoader
+from gluon_mtcnn.core.backend.runtime import devices, mx, seed_everything, threads
+from gluon_mtcnn.core.convert.export import check_seanlinx
+from gluon_mtcnn.core.distributed.job import Cluster, in_job
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.export import check_seanlinx
-from gluon_mtcnn.core.files import PathLike, read_json, sha256, write_json
-from gluon_mtcnn.core.initial import fresh_net, pretrained_net
-from gluon_mtcnn.core.joined_pack import open_packs
-from gluon_mtcnn.core.learner import Learner
-from gluon_mtcnn.core.network import Net
-from gluon_mtcnn.core.record import Pack, rec_path
-from gluon_mtcnn.core.runtime import devices, mx, seed_everything, threads
-from gluon_mtcnn.core.sanity import overfit
-from gluon_mtcnn.core.train_config import TrainConfig, default_config
-from gluon_mtcnn.core.train_state import (
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, sha256, write_json
+from gluon_mtcnn.core.nets.batch_norm import attach
+from gluon_mtcnn.core.nets.initialise import fresh_net, pretrained_net
+from gluon_mtcnn.core.nets.model_folder import CONFIG_NAME
+from gluon_mtcnn.core.nets.mtcnn import Net
+from gluon_mtcnn.core.packs.concat import open_packs
+from gluon_mtcnn.core.packs.pack import Pack, rec_path
+from gluon_mtcnn.core.training.augment import AugmentSpec
+from gluon_mtcnn.core.training.checkpoint import (
     check_same_run,
     list_states,
     newest_state,
     pack_state,
     remove_abandoned,
+    run_record_path,
     unpack_state,
 )
-from gluon_mtcnn.core.trainer import Trainer
+from gluon_mtcnn.core.training.config import TrainConfig, default_config
+from gluon_mtcnn.core.training.learner import Learner
+from gluon_mtcnn.core.training.loader import BatchLoader
+from gluon_mtcnn.core.training.overfit_check import overfit
+from gluon_mtcnn.core.training.trainer import Trainer
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, LANDMARK, NEGATIVE, PART, POSITIVE
-from gluon_mtcnn.tools.train import run_record_path
-from gluon_mtcnn.tools.train_files import RunFiles
+from gluon_mtcnn.tools.train.outputs import RunFiles
 
 logger = logging.getLogger(__name__)
 

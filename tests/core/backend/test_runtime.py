@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import cuda, runtime
+from gluon_mtcnn.core.backend import cuda, runtime
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.runtime import mx
 
 
 def test_devices():
@@ -37,7 +37,7 @@ def test_a_gpu_on_the_cpu_build_is_one_sentence():
 
 
 class FakeDriver:
-    """Stands in for libcuda.so.1: the calls that core.cuda makes, with their C signatures."""
+    """Stands in for libcuda.so.1: the calls that core.backend.cuda makes, with their C signatures."""
 
     def __init__(self, capability):
         self._values = dict(zip((cuda.CUDA_MAJOR, cuda.CUDA_MINOR), capability))
@@ -84,7 +84,7 @@ WITHOUT_MXNET = """
 import importlib.util, sys
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "mxnet" else find(name, *rest)
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.cli.main import main
 sys.exit(main(["detect", sys.argv[0], "--model", "{model}"]))
 """
 
@@ -106,7 +106,7 @@ class Fake:
 importlib.metadata.distributions = lambda: [Fake()]
 from gluon_mtcnn.core.errors import InputError
 try:
-    import gluon_mtcnn.core.runtime
+    import gluon_mtcnn.core.backend.runtime
 except InputError as error:
     print(error)
 """
@@ -151,7 +151,7 @@ def test_memory_grows_less_with_every_shape(checkout):
     """500 image sizes through one convolution: megabytes that the last 200 added."""
     code = """
 import numpy as np, os
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20

@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import Model
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.export import export_onnx, export_seanlinx, export_symbol
+from gluon_mtcnn.core.convert.official import load_caffe
+from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.export import export_onnx, export_seanlinx, export_symbol
-from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.network import NetSpec, build, clamp_slopes, initialise
-from gluon_mtcnn.core.official import load_caffe
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.symbol_graph import write_parameters
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, clamp_slopes, initialise
+from gluon_mtcnn.core.nets.symbol_graph import write_parameters
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 SHAPES = {"pnet": (2, 3, 21, 34), "rnet": (3, 3, 24, 24), "onet": (3, 3, 48, 48)}

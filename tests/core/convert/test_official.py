@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.official import INTERLEAVE, load_caffe, load_mxnet_det
+from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.official import INTERLEAVE, load_caffe, load_mxnet_det
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import load_model
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.cli.main import main
 
 OUTPUTS = {  # of both dialects: probability, offsets, landmarks
     "pnet": ("det1", ["prob1", "conv4-2"]),

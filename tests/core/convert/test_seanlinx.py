@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model, save_net
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.seanlinx import checkpoint_path, load_seanlinx, seanlinx_names
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.legacy import checkpoint_path, load_seanlinx, seanlinx_names
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import load_model, save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS
 
 

@@ -4,16 +4,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import image as images
-from gluon_mtcnn.core import looks
-from gluon_mtcnn.core.boxes import iou
-from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.detector import Detector, _Candidates
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.official import load_mxnet_det
+from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
+from gluon_mtcnn.core.detection import test_time_augmentation as looks
+from gluon_mtcnn.core.detection.detector import Detector, _Candidates
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.official import load_mxnet_det
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.ops import image as images
+from gluon_mtcnn.core.ops.boxes import iou
 from gluon_mtcnn.core.types import ENGINES, NETS
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gluon_mtcnn.core import image as images
-from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
+from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.ops import image as images
 from gluon_mtcnn.core.types import ENGINES, NETS, Detections
 
 FAST = [engine for engine in ENGINES if engine != "plain"]
@@ -231,7 +231,7 @@ def test_onnxruntime_that_is_not_installed_is_one_clear_line(model, monkeypatch)
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", FAST)
 def test_memory_stays_flat_over_images_of_random_sizes(model, engine):
-    from gluon_mtcnn.tools.measure import anonymous_bytes
+    from gluon_mtcnn.tools.benchmark.measure import anonymous_bytes
 
     rng = np.random.default_rng(0)
     detector = Detector(model, engine, thresholds=(0.6, 0.6, 0.6))

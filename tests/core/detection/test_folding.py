@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.engine import MxnetEngine, face_probability
-from gluon_mtcnn.core.engine_onnx import OnnxEngine
-from gluon_mtcnn.core.fold import LANES, fold
-from gluon_mtcnn.core.image import normalise
-from gluon_mtcnn.core.network import NetSpec, PReLU, build, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.detection.engine_base import face_probability
+from gluon_mtcnn.core.detection.engine_mxnet import MxnetEngine
+from gluon_mtcnn.core.detection.engine_onnx import OnnxEngine
+from gluon_mtcnn.core.detection.folding import LANES, fold
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, PReLU, build, initialise
+from gluon_mtcnn.core.ops.image import normalise
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.boxes import iou
-from gluon_mtcnn.core.network import NetSpec, build
-from gluon_mtcnn.core.official_cascade import OfficialCascade, crop, resample, squares
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.detection.official_cascade import OfficialCascade, crop, resample, squares
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
+from gluon_mtcnn.core.ops.boxes import iou
 from gluon_mtcnn.core.types import NETS
 
 OFFSETS = (0.1, -0.2, 0.3, 0.4)

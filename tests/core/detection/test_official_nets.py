@@ -4,13 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import Model
-from gluon_mtcnn.core.detector import Detector
-from gluon_mtcnn.core.image import normalise
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.official import load_mxnet_det
-from gluon_mtcnn.core.official_nets import BATCHES, MOST_SHAPES, SIDES, OfficialNets, spans
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.official import load_mxnet_det
+from gluon_mtcnn.core.detection.detector import Detector
+from gluon_mtcnn.core.detection.official_nets import BATCHES, MOST_SHAPES, SIDES, OfficialNets, spans
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.ops.image import normalise
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 
@@ -90,7 +90,7 @@ def test_the_cascade_runs_its_nets_so():
 
 @pytest.mark.slow
 def test_memory_stays_flat_over_images_of_random_sizes(shared):
-    from gluon_mtcnn.tools.measure import anonymous_bytes
+    from gluon_mtcnn.tools.benchmark.measure import anonymous_bytes
 
     detector = Detector(load_mxnet_det(shared / "official_mxnet"), compat="official")
     photo = cv2.imread(str(shared / "seanlinx" / "test01.jpg"))

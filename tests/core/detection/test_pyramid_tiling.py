@@ -3,7 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core.tape import CELL, OVERLAP, STRIDE, WIDTHS, Tape, map_side, planar, planar_levels
+from gluon_mtcnn.core.detection.pyramid_tiling import (
+    CELL,
+    OVERLAP,
+    STRIDE,
+    WIDTHS,
+    Tape,
+    map_side,
+    planar,
+    planar_levels,
+)
 
 
 def test_map_sides_by_hand():

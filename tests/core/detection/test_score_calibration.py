@@ -3,11 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model, save_net
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.detection.score_calibration import logit_shift, shift_scores, write_model
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.score_shift import logit_shift, shift_scores, write_model
+from gluon_mtcnn.core.nets.model_folder import load_model, save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from gluon_mtcnn.core.looks import FACE_LOOKS, POINT_LOOKS, Look, squares_to_see, support
+from gluon_mtcnn.core.detection.test_time_augmentation import FACE_LOOKS, POINT_LOOKS, Look, squares_to_see, support
 
 
 def test_squares_by_hand():

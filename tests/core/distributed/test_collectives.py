@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.dataset import Batch
-from gluon_mtcnn.core.distributed import Flat
-from gluon_mtcnn.core.initial import fresh_net
-from gluon_mtcnn.core.learner import Learner
-from gluon_mtcnn.core.order import split_slots
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import LossConfig, default_config
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.collectives import Flat
+from gluon_mtcnn.core.nets.initialise import fresh_net
+from gluon_mtcnn.core.training.config import LossConfig, default_config
+from gluon_mtcnn.core.training.learner import Learner
+from gluon_mtcnn.core.training.loader import Batch
+from gluon_mtcnn.core.training.sampler import split_slots
 
 STEPS, ROWS = 20, 51
 SIZES = {"pnet": 12, "rnet": 24}
@@ -61,7 +61,7 @@ def train(name, kvstore, job=None):
 CODE = f"""
 import runpy, sys
 import numpy as np
-from gluon_mtcnn.core.cluster import Cluster
+from gluon_mtcnn.core.distributed.job import Cluster
 train = runpy.run_path({__file__!r})["train"]
 job = Cluster(sys.argv[1])
 for name in sys.argv[3:]:
@@ -102,7 +102,7 @@ def start(name):
 ASYNC = f"""
 import runpy, sys
 import numpy as np
-from gluon_mtcnn.core.cluster import Cluster
+from gluon_mtcnn.core.distributed.job import Cluster
 module = runpy.run_path({__file__!r})
 job = Cluster("dist_async")
 learner = module["async_learner"](job)

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-from gluon_mtcnn.core.cluster import Cluster
+from gluon_mtcnn.core.distributed.job import Cluster
 from gluon_mtcnn.core.errors import InputError
 
 CODE = """
 import json, sys
 import numpy as np
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.cluster import Cluster
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.job import Cluster
 from gluon_mtcnn.core.errors import InputError
 
 job = Cluster(sys.argv[1])

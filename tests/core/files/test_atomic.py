@@ -6,9 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import files
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, replacing_text, scratch_array, write_json
+from gluon_mtcnn.core.files import atomic as files
+from gluon_mtcnn.core.files.atomic import read_json, replacing_text, scratch_array, write_json
 
 
 def test_read_json_with_a_byte_order_mark(tmp_path):

@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.lock import exclusive
+from gluon_mtcnn.core.files.locks import exclusive
 
 
 def test_one_at_a_time(tmp_path):

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from gluon_mtcnn.core.parallel import map_ahead, map_clones
+from gluon_mtcnn.core.files.threads import map_ahead, map_clones
 
 
 def test_results_come_in_order_and_nothing_runs_too_far_ahead():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.batch_norm import EPSILON, attach, attached, folded, measure
-from gluon_mtcnn.core.network import FromPixels, NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.nets.batch_norm import EPSILON, attach, attached, folded, measure
+from gluon_mtcnn.core.nets.mtcnn import FromPixels, NetSpec, build, initialise
 
 SPECS = [
     NetSpec("pnet"),

@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import Model, load_model, save_net
-from gluon_mtcnn.core.detector import Detector
-from gluon_mtcnn.core.engine import MxnetEngine
-from gluon_mtcnn.core.engine_onnx import OnnxEngine
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.export import export_onnx, export_seanlinx, export_symbol, write_seanlinx
+from gluon_mtcnn.core.detection.detector import Detector
+from gluon_mtcnn.core.detection.engine_mxnet import MxnetEngine
+from gluon_mtcnn.core.detection.engine_onnx import OnnxEngine
+from gluon_mtcnn.core.detection.pyramid_tiling import map_side
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.export import export_onnx, export_seanlinx, export_symbol, write_seanlinx
-from gluon_mtcnn.core.image import normalise, pyramid_scales
-from gluon_mtcnn.core.initial import fresh_net, pretrained_net
-from gluon_mtcnn.core.network import NetSpec, PReLU, build, initialise
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.tape import map_side
+from gluon_mtcnn.core.nets.initialise import fresh_net, pretrained_net
+from gluon_mtcnn.core.nets.model_folder import Model, load_model, save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, PReLU, build, initialise
+from gluon_mtcnn.core.ops.image import normalise, pyramid_scales
 from gluon_mtcnn.core.types import ENGINES
 
 CELL, STRIDE = 20, 4

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_arrays, load_model, save_net
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import load_arrays, load_model, save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 
 
 def fresh(kind="pnet", **options):

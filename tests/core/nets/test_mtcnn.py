@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.network import FromPixels, NetSpec, PReLU, build, clamp_slopes, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.nets.mtcnn import FromPixels, NetSpec, PReLU, build, clamp_slopes, initialise
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 HYBRID_MODES = [

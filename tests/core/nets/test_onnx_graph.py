@@ -2,11 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import image
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.network import FromPixels, NetSpec, build, initialise
-from gluon_mtcnn.core.onnx_graph import build_onnx, import_onnx
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.nets.mtcnn import FromPixels, NetSpec, build, initialise
+from gluon_mtcnn.core.nets.onnx_graph import build_onnx, import_onnx
+from gluon_mtcnn.core.ops import image
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -1,6 +1,6 @@
 import numpy as np
 
-from gluon_mtcnn.core.weight_report import describe_weights
+from gluon_mtcnn.core.nets.weight_stats import describe_weights
 
 
 def test_counts_by_hand():

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import boxes as ops
+from gluon_mtcnn.core.ops import boxes as ops
 
 number = st.integers(-40, 40)
 side = st.integers(1, 30)

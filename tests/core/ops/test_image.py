@@ -2,8 +2,8 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.ops import image as images
 
 
 def test_read_gives_bgr_and_names_a_bad_file(tmp_path):

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import nms as nms_module
-from gluon_mtcnn.core.boxes import area, intersection, iou
-from gluon_mtcnn.core.nms import legacy_order, neighbours, nms
+from gluon_mtcnn.core.ops import nms as nms_module
+from gluon_mtcnn.core.ops.boxes import area, intersection, iou
+from gluon_mtcnn.core.ops.nms import legacy_order, neighbours, nms
 
 
 def greedy(boxes, scores, threshold, mode):
@@ -77,7 +77,7 @@ def test_legacy_order_is_argsort_where_scores_differ():
 
 PORTABLE_ARGSORT = """
 import numpy as np
-from gluon_mtcnn.core.nms import legacy_order
+from gluon_mtcnn.core.ops.nms import legacy_order
 rng = np.random.default_rng(5)
 for _ in range(400):
     scores = rng.integers(0, rng.integers(1, 60), rng.integers(0, 300)) / 7

@@ -3,10 +3,10 @@ import pickle
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.dataset import BatchLoader
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.joined_pack import JoinedPack, open_packs
-from gluon_mtcnn.core.record import Pack, PackWriter
+from gluon_mtcnn.core.packs.concat import JoinedPack, open_packs
+from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.training.loader import BatchLoader
 
 
 def write(folder, values, size=12, labels=None):

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import recordio
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.record import (
+from gluon_mtcnn.core.packs import recordio
+from gluon_mtcnn.core.packs.pack import (
     Pack,
     PackWriter,
     count_labels,
@@ -26,7 +27,6 @@ from gluon_mtcnn.core.record import (
     write_index,
     write_manifest,
 )
-from gluon_mtcnn.core.runtime import mx
 
 MAGIC_BYTES = struct.pack("<I", 0xCED7230A)
 FIRST_PIXEL = 8 + 24 + 60 + 54  # RecordIO's head, IRHeader, 15 floats, BMP's heads

@@ -3,8 +3,8 @@ import pickle
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.detection_files import read_detections, write_detections, write_results
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.seanlinx.detection_files import read_detections, write_detections, write_results
 
 FACES = np.array([[10, 20, 29.5, 59, 0.987654321], [-1, 0, 5, 7, 0.5]], np.float32)
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import imdb_cache
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.imdb import IMDB, read_samples
-from gluon_mtcnn.core.imdb_cache import mirror_entries, read_cache, read_manifest
+from gluon_mtcnn.core.seanlinx import imdb_cache
+from gluon_mtcnn.core.seanlinx.imdb import IMDB, read_samples
+from gluon_mtcnn.core.seanlinx.imdb_cache import mirror_entries, read_cache, read_manifest
 
 POINTS = [0.1, 0.2, 0.9, 0.25, 0.5, 0.5, 0.2, 0.8, 0.8, 0.75]
 LINES = [

@@ -3,9 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import imglist
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.imglist import ImageList, image_file, read_imglist, read_names, write_imglist, write_names
+from gluon_mtcnn.core.seanlinx import imglist
+from gluon_mtcnn.core.seanlinx.imglist import (
+    ImageList,
+    image_file,
+    read_imglist,
+    read_names,
+    write_imglist,
+    write_names,
+)
 
 POINTS = "0.1 0.2 0.3 0.4 0.5 0.6 0.7 0.8 0.9 1.0"
 

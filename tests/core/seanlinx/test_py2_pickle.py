@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gluon_mtcnn.core import py2_pickle, safe_pickle
-from gluon_mtcnn.core.imdb import IMDB
+from gluon_mtcnn.core.seanlinx import py2_pickle, safe_pickle
+from gluon_mtcnn.core.seanlinx.imdb import IMDB
 
 ROW = {"image": "data/a.jpg", "flipped": False, "bbox_target": np.array([0.25, -0.5, 0.125, 1.0]), "label": -1}
 

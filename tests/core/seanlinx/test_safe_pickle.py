@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gluon_mtcnn.core import safe_pickle
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.seanlinx import safe_pickle
 
 
 def head(*text: str) -> bytes:
@@ -112,7 +112,7 @@ def test_a_function_is_refused_by_name(protocol, tmp_path):
         ("numpy.core.multiarray", "_reconstruct.__globals__"),
         ("numpy.testing", "rundocs"),
         ("copy_reg", "_reconstructor"),
-        ("gluon_mtcnn.core.safe_pickle", "load"),
+        ("gluon_mtcnn.core.seanlinx.safe_pickle", "load"),
         ("_codecs", "decode"),
     ],
 )

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.amp import FIRST_SCALE, LARGEST_SCALE, STEPS_TO_DOUBLE, LossScale, check_devices
-from gluon_mtcnn.core.dataset import Batch
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.initial import fresh_net
-from gluon_mtcnn.core.learner import Learner
-from gluon_mtcnn.core.loss import RowLosses
-from gluon_mtcnn.core.network import prepare_for_training
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import LossConfig, default_config
+from gluon_mtcnn.core.nets.initialise import fresh_net
+from gluon_mtcnn.core.nets.mtcnn import prepare_for_training
+from gluon_mtcnn.core.training.amp import FIRST_SCALE, LARGEST_SCALE, STEPS_TO_DOUBLE, LossScale, check_devices
+from gluon_mtcnn.core.training.config import LossConfig, default_config
+from gluon_mtcnn.core.training.learner import Learner
+from gluon_mtcnn.core.training.loader import Batch
+from gluon_mtcnn.core.training.loss import RowLosses
 
 SIZES = {"pnet": 12, "rnet": 24}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.train_state import (
+from gluon_mtcnn.core.training.checkpoint import (
     TrainState,
     check_same_run,
     list_states,

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import dataset, files
-from gluon_mtcnn.core.augment import AugmentSpec, augment, blur, coarsen, erase, mirror, recolour, turn
-from gluon_mtcnn.core.dataset import Batch, BatchLoader, prefetched, uniform
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import planar
-from gluon_mtcnn.core.order import EpochOrder, apportion, permute, split_slots
-from gluon_mtcnn.core.record import Pack, PackWriter
+from gluon_mtcnn.core.files import atomic as files
+from gluon_mtcnn.core.ops.image import planar
+from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.training import loader as dataset
+from gluon_mtcnn.core.training.augment import AugmentSpec, augment, blur, coarsen, erase, mirror, recolour, turn
+from gluon_mtcnn.core.training.loader import Batch, BatchLoader, prefetched, uniform
+from gluon_mtcnn.core.training.sampler import EpochOrder, apportion, permute, split_slots
 
 COUNTS = {1: 20, 0: 63, -1: 17, -2: 39}  # 139 records
 NO_COLOUR = {"blur": 0, "grey": 0, "gain": 0, "offset": 0, "channel": 0}
@@ -463,7 +464,7 @@ class TestBatches:
         assert same(again.batch(0, 3), whole)
 
     def test_no_mxnet(self, checkout):
-        code = "import sys, gluon_mtcnn.core.dataset; sys.exit('mxnet' in sys.modules)"
+        code = "import sys, gluon_mtcnn.core.training.loader; sys.exit('mxnet' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], cwd=checkout, check=False).returncode == 0
 
     def test_errors(self, pack, tmp_path):

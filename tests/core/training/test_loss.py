@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.loss import (
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.training.config import LossConfig, default_config
+from gluon_mtcnn.core.training.loss import (
     MultiTaskLoss,
     RowErrors,
     RowLosses,
     kept_counts,
     read_tally,
 )
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import LossConfig, default_config
 
 SEANLINX = default_config("onet", "seanlinx").loss
 

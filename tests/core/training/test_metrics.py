@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core import metric
-from gluon_mtcnn.core.metric import CalibratedLogLoss, calibrated_log_loss
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import LossConfig
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.training import metrics as metric
+from gluon_mtcnn.core.training.config import LossConfig
+from gluon_mtcnn.core.training.metrics import CalibratedLogLoss, calibrated_log_loss
 
 # label, face score, box error of the row, landmark error of the row
 ROWS = [

@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.dataset import Batch, BatchLoader
+from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.initial import fresh_net, pretrained_net
-from gluon_mtcnn.core.learner import Learner, check_kvstore, dead_kernels, split_batch
-from gluon_mtcnn.core.loss import read_tally
-from gluon_mtcnn.core.network import flush_denormals, prepare_for_training
-from gluon_mtcnn.core.record import Pack, PackWriter
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.sanity import overfit, sample_batch
-from gluon_mtcnn.core.train_config import default_config
-from gluon_mtcnn.core.train_state import newest_state
-from gluon_mtcnn.core.trainer import CHECK_EVERY, LossWatch, NonFiniteLossError, Trainer
+from gluon_mtcnn.core.nets.initialise import fresh_net, pretrained_net
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import flush_denormals, prepare_for_training
+from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.training.checkpoint import newest_state
+from gluon_mtcnn.core.training.config import default_config
+from gluon_mtcnn.core.training.learner import Learner, check_kvstore, dead_kernels, split_batch
+from gluon_mtcnn.core.training.loader import Batch, BatchLoader
+from gluon_mtcnn.core.training.loss import read_tally
+from gluon_mtcnn.core.training.overfit_check import overfit, sample_batch
+from gluon_mtcnn.core.training.trainer import CHECK_EVERY, LossWatch, NonFiniteLossError, Trainer
 
 CPU = (mx.cpu(),)
 
@@ -162,7 +162,7 @@ def test_a_step_is_momentum_sgd_with_decay_on_weights_only():
 
 
 def test_adamw_by_hand():
-    from gluon_mtcnn.core.optimizer import AdamW
+    from gluon_mtcnn.core.training.optimizer import AdamW
 
     rng = np.random.default_rng(0)
     weight, mean, square = rng.normal(size=5), np.zeros(5), np.zeros(5)

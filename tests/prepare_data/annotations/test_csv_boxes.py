@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.own_csv import BOX, POINTS, read_csv
+from gluon_mtcnn.prepare_data.annotations.csv_boxes import BOX, POINTS, read_csv
 
 HEAD = "image,x1,y1,x2,y2"
 

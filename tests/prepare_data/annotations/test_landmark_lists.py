@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.landmark import points_fit, read_landmarks
+from gluon_mtcnn.prepare_data.annotations.landmark_lists import points_fit, read_landmarks
 
 POINTS = "20 30 40 30.5 30 40 22 50 38 50"
 LINE = f"images\\a b_01.jpg 10 59 20 69 {POINTS}"

@@ -3,7 +3,7 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.anno import read_anno, write_anno
+from gluon_mtcnn.prepare_data.annotations.seanlinx_anno import read_anno, write_anno
 
 
 def parsed(tmp_path, text: str) -> list:

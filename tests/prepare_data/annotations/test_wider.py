@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.wider import image_root, parse_ignore, read_wider
+from gluon_mtcnn.prepare_data.annotations.wider import image_root, parse_ignore, read_wider
 
 TEXT = """0--Parade/a b.c.jpg
 3

@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.wider import ATTRIBUTES, read_wider
+from gluon_mtcnn.prepare_data.annotations.wider import ATTRIBUTES, read_wider
 
 # event -> photo -> rows of x y w h and six attributes
 PHOTOS = {

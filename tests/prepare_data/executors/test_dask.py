@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data import cluster
-from gluon_mtcnn.prepare_data.cluster import ClusterWorkers
-from gluon_mtcnn.prepare_data.gen_hard_example import HardExamplePlanner, Mining
-from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
-from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
-from gluon_mtcnn.prepare_data.sampling import DEFAULT, RECIPES
-from gluon_mtcnn.prepare_data.wider import read_wider
-from gluon_mtcnn.prepare_data.workers import WorkerError
+from gluon_mtcnn.core.types import ALL_FACES
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
+from gluon_mtcnn.prepare_data.executors import dask as cluster
+from gluon_mtcnn.prepare_data.executors.dask import ClusterWorkers
+from gluon_mtcnn.prepare_data.executors.processes import WorkerError
+from gluon_mtcnn.prepare_data.mining.hard_examples import HardExamplePlanner, Mining
+from gluon_mtcnn.prepare_data.packing.build import Options, Source, prepare
+from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
+from gluon_mtcnn.prepare_data.sampling.squares import DEFAULT, RECIPES
 
 distributed = pytest.importorskip("distributed", reason="Dask is not installed (the extra `cluster`)")
 
@@ -82,8 +82,8 @@ def test_the_seanlinx_layout(small_wider, tmp_path, address, monkeypatch):
 
 @pytest.mark.slow
 def test_mining(small_wider, tmp_path, address, monkeypatch):
-    from gluon_mtcnn.core.checkpoint import save_net
-    from gluon_mtcnn.core.network import NetSpec, build, initialise
+    from gluon_mtcnn.core.nets.model_folder import save_net
+    from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 
     for i, kind in enumerate(("pnet", "rnet")):
         net = build(NetSpec(kind))

@@ -5,7 +5,7 @@ import cv2
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.workers import WorkerError, Workers, show_progress
+from gluon_mtcnn.prepare_data.executors.processes import WorkerError, Workers, show_progress
 
 
 def add(a, b):

@@ -7,15 +7,16 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.detection_files import read_detections
-from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import read
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.record import Pack
-from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE
-from gluon_mtcnn.prepare_data.gen_hard_example import (
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.ops.image import read
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.seanlinx.detection_files import read_detections
+from gluon_mtcnn.core.types import ALL_FACES, NEGATIVE, PART, POSITIVE
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
+from gluon_mtcnn.prepare_data.mining.hard_examples import (
     MINING,
     HardExamplePlanner,
     Mining,
@@ -24,10 +25,8 @@ from gluon_mtcnn.prepare_data.gen_hard_example import (
     hard_examples,
     negatives_at_face,
 )
-from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
-from gluon_mtcnn.prepare_data.sampling import RECIPES, Faces
-from gluon_mtcnn.prepare_data.wider import read_wider
+from gluon_mtcnn.prepare_data.packing.build import Options, Source, prepare
+from gluon_mtcnn.prepare_data.sampling.squares import RECIPES, Faces
 
 NO_JITTER = replace(RECIPES["default"]["rnet"], near_negatives=0, tries=(0,) * 4)
 FACE = [100, 100, 149, 149]

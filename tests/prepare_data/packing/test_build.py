@@ -12,19 +12,21 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.boxes import decode, iou
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import crop_and_resize, read
-from gluon_mtcnn.core.imdb import read_samples
-from gluon_mtcnn.core.record import Pack, read_manifest
-from gluon_mtcnn.prepare_data import disk, gen_record, record_units
-from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
-from gluon_mtcnn.prepare_data.gen_record import Options, Source, prepare
-from gluon_mtcnn.prepare_data.image_header import image_size
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE
-from gluon_mtcnn.prepare_data.sampling import DEFAULT
-from gluon_mtcnn.prepare_data.wider import read_wider
-from gluon_mtcnn.prepare_data.work_folder import WORK, work_folder
+from gluon_mtcnn.core.ops.boxes import decode, iou
+from gluon_mtcnn.core.ops.image import crop_and_resize, read
+from gluon_mtcnn.core.packs.pack import Pack, read_manifest
+from gluon_mtcnn.core.seanlinx.imdb import read_samples
+from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
+from gluon_mtcnn.prepare_data.packing import build as gen_record
+from gluon_mtcnn.prepare_data.packing import disk_space as disk
+from gluon_mtcnn.prepare_data.packing import units as record_units
+from gluon_mtcnn.prepare_data.packing.build import Options, Source, prepare
+from gluon_mtcnn.prepare_data.packing.photo_size import image_size
+from gluon_mtcnn.prepare_data.packing.work_folder import WORK, work_folder
+from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
+from gluon_mtcnn.prepare_data.sampling.squares import DEFAULT
 
 FILES = ("train.rec", "train.idx", "val.rec", "val.idx", "manifest.json")
 

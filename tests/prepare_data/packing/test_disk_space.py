@@ -6,13 +6,18 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data import disk
-from gluon_mtcnn.prepare_data.disk import DETECTION_BYTES, check_disk, check_expected_disk, expected_samples
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE, PhotoTable, write_table
-from gluon_mtcnn.prepare_data.plan import ROW
-from gluon_mtcnn.prepare_data.run_options import Options
-from gluon_mtcnn.prepare_data.sampling import Recipe
+from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE, Annotation
+from gluon_mtcnn.prepare_data.packing import disk_space as disk
+from gluon_mtcnn.prepare_data.packing.disk_space import (
+    DETECTION_BYTES,
+    check_disk,
+    check_expected_disk,
+    expected_samples,
+)
+from gluon_mtcnn.prepare_data.packing.options import Options
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
+from gluon_mtcnn.prepare_data.sampling.candidates import ROW
+from gluon_mtcnn.prepare_data.sampling.squares import Recipe
 
 RECIPE = Recipe(min_face=20, near_negatives=3, size_steps=(40,), tries=(9, 9), positives=(1, 10), parts=(2, 20))
 POINTS = np.full((1, 5, 2), 30.0)

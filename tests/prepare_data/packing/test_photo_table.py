@@ -1,7 +1,7 @@
 import numpy as np
 
-from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE, PhotoTable, write_table
+from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE, Annotation
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
 
 
 def annotations(tmp_path):

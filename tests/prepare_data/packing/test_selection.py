@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.types import LANDMARK, NEGATIVE, PART, POSITIVE, Annotation
-from gluon_mtcnn.prepare_data.balance import choose_limits, choose_validation, class_of, parse_four, targets
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE, PhotoTable, write_table
-from gluon_mtcnn.prepare_data.plan import KEYS
+from gluon_mtcnn.core.types import ALL_FACES, LANDMARK, NEGATIVE, ONE_FACE, PART, POSITIVE, Annotation
+from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
+from gluon_mtcnn.prepare_data.packing.selection import choose_limits, choose_validation, class_of, parse_four, targets
+from gluon_mtcnn.prepare_data.sampling.candidates import KEYS
 
 RATIO = (1, 3, 1, 2)
 

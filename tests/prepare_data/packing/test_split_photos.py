@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.landmark import read_landmarks
-from gluon_mtcnn.prepare_data.split import split_photos
-from gluon_mtcnn.prepare_data.wider import read_wider, write_wider
+from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider, write_wider
+from gluon_mtcnn.prepare_data.packing.split_photos import split_photos
 
 
 def points_list(path, people=12):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.image import crop_and_resize
+from gluon_mtcnn.core.ops.image import crop_and_resize
 from gluon_mtcnn.core.types import Crops
-from gluon_mtcnn.prepare_data.plan import ROW, Samples, cut, plan_rows
+from gluon_mtcnn.prepare_data.sampling.candidates import ROW, Samples, cut, plan_rows
 
 
 def rows_of(boxes, angle=0.0, mirror=False):

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core.boxes import containment, decode, iou
-from gluon_mtcnn.core.types import LANDMARK, NEGATIVE, PART, POSITIVE, Annotation
-from gluon_mtcnn.prepare_data.gen_landmark_data import landmark_samples, turn_faces
-from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner, sample_boxes
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE
-from gluon_mtcnn.prepare_data.sampling import (
+from gluon_mtcnn.core.ops.boxes import containment, decode, iou
+from gluon_mtcnn.core.types import ALL_FACES, LANDMARK, NEGATIVE, ONE_FACE, PART, POSITIVE, Annotation
+from gluon_mtcnn.prepare_data.sampling.landmarks import landmark_samples, turn_faces
+from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner, sample_boxes
+from gluon_mtcnn.prepare_data.sampling.squares import (
     DEFAULT,
     NEITHER,
     RECIPES,
@@ -79,7 +78,7 @@ def test_labels_do_not_depend_on_the_pieces(monkeypatch):
     faces = faces_of(*jitter(rng, np.array([FACE] * 7)))
     squares = jitter(rng, np.array([FACE] * 50))
     whole = label_squares(squares, faces)
-    monkeypatch.setattr("gluon_mtcnn.prepare_data.sampling.PAIRS", 20)
+    monkeypatch.setattr("gluon_mtcnn.prepare_data.sampling.squares.PAIRS", 20)
     for a, b in zip(whole, label_squares(squares, faces)):
         np.testing.assert_array_equal(a, b)
 

@@ -3,11 +3,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import imglist
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.imglist import read_imglist
+from gluon_mtcnn.core.seanlinx import imglist
+from gluon_mtcnn.core.seanlinx.imglist import read_imglist
 from gluon_mtcnn.core.types import LANDMARK, NEGATIVE, PART, POSITIVE
-from gluon_mtcnn.prepare_data.gen_imglist import SEANLINX_COUNTS, gen_imglist
+from gluon_mtcnn.prepare_data.seanlinx.merge_lists import SEANLINX_COUNTS, gen_imglist
 
 
 def write_lists(folder, pos=3, neg=20, part=10, landmark=None, size=12):

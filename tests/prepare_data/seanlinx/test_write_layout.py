@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.imdb import IMDB
-from gluon_mtcnn.core.imdb_cache import read_cache, read_manifest
-from gluon_mtcnn.core.record import Pack, encode_records
+from gluon_mtcnn.core.packs.pack import Pack, encode_records
+from gluon_mtcnn.core.seanlinx.imdb import IMDB
+from gluon_mtcnn.core.seanlinx.imdb_cache import read_cache, read_manifest
 from gluon_mtcnn.core.types import LABEL_NAMES
-from gluon_mtcnn.prepare_data import gen_imdb
-from gluon_mtcnn.prepare_data.gen_imdb import MARKS, check_layout, write_layout
-from gluon_mtcnn.prepare_data.workers import Workers
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.prepare_data.executors.processes import Workers
+from gluon_mtcnn.prepare_data.seanlinx import write_layout as gen_imdb
+from gluon_mtcnn.prepare_data.seanlinx.write_layout import MARKS, check_layout, write_layout
+from gluon_mtcnn.tools.cli.main import main
 
 COUNT = 50
 

@@ -7,11 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import read
-from gluon_mtcnn.prepare_data.landmark import read_landmarks
-from gluon_mtcnn.prepare_data.synthetic import (
+from gluon_mtcnn.core.ops.boxes import iou
+from gluon_mtcnn.core.ops.image import read
+from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
+from gluon_mtcnn.prepare_data.synthetic.canvas import Canvas
+from gluon_mtcnn.prepare_data.synthetic.dataset import (
     PARTS,
     SyntheticPaths,
     SyntheticSpec,
@@ -21,11 +23,9 @@ from gluon_mtcnn.prepare_data.synthetic import (
     wider_rows,
     write_dataset,
 )
-from gluon_mtcnn.prepare_data.synthetic_canvas import Canvas
-from gluon_mtcnn.prepare_data.synthetic_head import DISTRACTORS, FACE
-from gluon_mtcnn.prepare_data.synthetic_scene import MAX_TILT, Scene, SceneSpec, ellipse_bounds, paint_scene
-from gluon_mtcnn.prepare_data.synthetic_sprite import Pose, paint_head
-from gluon_mtcnn.prepare_data.wider import read_wider
+from gluon_mtcnn.prepare_data.synthetic.head import DISTRACTORS, FACE
+from gluon_mtcnn.prepare_data.synthetic.scene import MAX_TILT, Scene, SceneSpec, ellipse_bounds, paint_scene
+from gluon_mtcnn.prepare_data.synthetic.sprite import Pose, paint_head
 
 SMALL = SyntheticSpec(
     train_photos=4,

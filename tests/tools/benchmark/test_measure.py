@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from gluon_mtcnn.tools.measure import anonymous_bytes, environment, finish, spent
+from gluon_mtcnn.tools.benchmark.measure import anonymous_bytes, environment, finish, spent
 
 
 def fresh(count):

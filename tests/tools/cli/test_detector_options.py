@@ -2,12 +2,12 @@ from argparse import ArgumentParser
 
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.network import NetSpec, build
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.main import main
 
 
 def options(*argv):

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from gluon_mtcnn import __version__
-from gluon_mtcnn.tools import cli
+from gluon_mtcnn.tools.cli import main as cli
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_ctrl_c_is_130(monkeypatch, capsys):
 
 
 def test_python_m_runs_the_command_without_importing_mxnet(checkout):
-    code = "import sys; from gluon_mtcnn.tools.cli import main; main(['--help']); print('mxnet' in sys.modules)"
+    code = "import sys; from gluon_mtcnn.tools.cli.main import main; main(['--help']); print('mxnet' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(checkout)}
     result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert result.stdout.endswith("False\n")

@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.command_runner import CommandFailedError, CommandRunner, command_line
+from gluon_mtcnn.core.errors import CommandFailedError, InputError
+from gluon_mtcnn.tools.cli.runner import CommandRunner, command_line
 
 # Runs a command that waits for its input for ever, as a training that goes on would; prints the command's process.
 OWNER = """
 import signal, subprocess, sys
-from gluon_mtcnn.tools import command_runner
+from gluon_mtcnn.tools.cli import runner as command_runner
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's & lets what it starts ignore it
 real = subprocess.Popen
@@ -26,7 +26,8 @@ command_runner.CommandRunner("owner", 1, True)("inspect", "x")
 """
 COMMAND = """
 import sys, time, pathlib
-from gluon_mtcnn.tools import cli, command_runner
+from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.cli import runner as command_runner
 
 said = pathlib.Path({path!r})
 

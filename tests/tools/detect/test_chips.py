@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools.chips import ARCFACE_POINTS, face_chips, similarity_transforms
+from gluon_mtcnn.tools.detect.chips import ARCFACE_POINTS, face_chips, similarity_transforms
 
 
 def umeyama(points, targets):

@@ -9,14 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.detector import Stage
-from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.detection.detector import Stage
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools import fddb_files, wider_files
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.detect import ctrl_c_noted, detect_frames, shrink
-from gluon_mtcnn.tools.media import Frame, Source
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.detect.command import ctrl_c_noted, detect_frames, shrink
+from gluon_mtcnn.tools.detect.media import Frame, Source
+from gluon_mtcnn.tools.evaluate.fddb import files as fddb_files
+from gluon_mtcnn.tools.evaluate.wider import files as wider_files
 
 
 @pytest.fixture(scope="module")

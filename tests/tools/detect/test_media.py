@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.tools.media import Source, count_frames, find_sources, quiet_opencv, read_frames
+from gluon_mtcnn.tools.detect.media import Source, count_frames, find_sources, quiet_opencv, read_frames
 
 SIZE = (64, 48)
 

@@ -4,9 +4,9 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools.detection_outputs import Found
-from gluon_mtcnn.tools.media import Frame, Source, read_frames
-from gluon_mtcnn.tools.picture_outputs import ChipsOutput, DrawOutput, chip_names, drawn_names, video_file, write_image
+from gluon_mtcnn.tools.detect.media import Frame, Source, read_frames
+from gluon_mtcnn.tools.detect.outputs import Found
+from gluon_mtcnn.tools.detect.pictures import ChipsOutput, DrawOutput, chip_names, drawn_names, video_file, write_image
 
 FACE = Detections([[10, 10, 29, 29]], [0.9])
 

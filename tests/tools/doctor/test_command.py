@@ -4,13 +4,13 @@ import sys
 
 import pytest
 
-from gluon_mtcnn.core import cuda
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.tools import doctor
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.doctor_mxnet import gpu_findings, mxnet_builds, mxnet_findings, try_mxnet
-from gluon_mtcnn.tools.finding import FIX, NOTE, OK, Finding
-from gluon_mtcnn.tools.requirements import find_requirement
+from gluon_mtcnn.core.backend import cuda
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.doctor import command as doctor
+from gluon_mtcnn.tools.doctor.finding import FIX, NOTE, OK, Finding
+from gluon_mtcnn.tools.doctor.mxnet import gpu_findings, mxnet_builds, mxnet_findings, try_mxnet
+from gluon_mtcnn.tools.doctor.requirements import find_requirement
 
 GOOD = {"version": "1.9.1", "features": ["MKLDNN", "OPENMP", "DIST_KVSTORE"], "sum": 6.0, "seconds": 1.0}
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from gluon_mtcnn.tools.requirements import (
+from gluon_mtcnn.tools.doctor.requirements import (
     find_requirement,
     installed_version,
     is_within,

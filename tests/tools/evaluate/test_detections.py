@@ -7,7 +7,7 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools.detections import (
+from gluon_mtcnn.tools.evaluate.detections import (
     check_rows,
     detect_photos,
     existing_photos,

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core.boxes import iou
-from gluon_mtcnn.tools.matching import (
+from gluon_mtcnn.core.ops.boxes import iou
+from gluon_mtcnn.tools.evaluate.matching import (
     average_precision,
     best_faces,
     counts_at,

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.core.record import PackWriter
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.core.packs.pack import PackWriter
+from gluon_mtcnn.tools.cli.main import main
 
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 QUICK = ("--dead-seconds", "8")  # a loaded machine may take some seconds to start Python
 
 
@@ -160,7 +160,7 @@ def test_a_lost_member_ends_the_job(pack, tmp_path, victim, sign, message):
 
 SLEEPY = """
 import os, time
-from gluon_mtcnn.core.activity import Activity
+from gluon_mtcnn.core.distributed.heartbeat import Activity
 
 def step(self, count=Activity.step):
     count(self)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gluon_mtcnn.core.activity import CONNECTING, FINISHED, STARTING, WAITING, WORKING
-from gluon_mtcnn.tools.launch_watch import Limits, Status, find_failure
+from gluon_mtcnn.core.distributed.heartbeat import CONNECTING, FINISHED, STARTING, WAITING, WORKING
+from gluon_mtcnn.tools.launch.watch import Limits, Status, find_failure
 
 LIMITS = Limits(dead=20, stall=120)
 

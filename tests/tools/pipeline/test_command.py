@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
-from gluon_mtcnn.tools import pipeline_run
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.pipeline import run as pipeline_run
 
 RECIPE = {
     "format": 1,

@@ -4,9 +4,9 @@ import json
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools import cli
-from gluon_mtcnn.tools.pipeline_stages import make_steps
-from gluon_mtcnn.tools.recipe import find_recipe, read_recipe, shipped_folder
+from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.pipeline.recipe import find_recipe, read_recipe, shipped_folder
+from gluon_mtcnn.tools.pipeline.steps import make_steps
 
 RECIPE = {
     "format": 1,

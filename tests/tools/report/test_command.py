@@ -7,20 +7,19 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import history
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.record import Pack, PackWriter
+from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.training import history
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.tools import report_page as page
-from gluon_mtcnn.tools import report_training as training
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.contact_sheet import BOX_COLOR, GAP, TILE, class_sheets, contact_sheet, sample_tiles
-from gluon_mtcnn.tools.evaluation_origin import Origin, read_origin, write_origin
-from gluon_mtcnn.tools.run_parts import find_evaluated, find_parts
-from gluon_mtcnn.tools.stage_counts import FaceSet, at_proposals, stage_scores, sweep
-from gluon_mtcnn.tools.svg_chart import Axis, Line, line_chart, log_ticks, ticks
-from gluon_mtcnn.tools.wider_files import read_ground_truth
-from gluon_mtcnn.tools.worst_errors import draw_error, worst_false_positives, worst_misses
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.evaluate.origin import Origin, read_origin, write_origin
+from gluon_mtcnn.tools.evaluate.stages.counts import FaceSet, at_proposals, stage_scores, sweep
+from gluon_mtcnn.tools.evaluate.wider.files import read_ground_truth
+from gluon_mtcnn.tools.report import page, training
+from gluon_mtcnn.tools.report.contact_sheet import BOX_COLOR, GAP, TILE, class_sheets, contact_sheet, sample_tiles
+from gluon_mtcnn.tools.report.run_parts import find_evaluated, find_parts
+from gluon_mtcnn.tools.report.svg_chart import Axis, Line, line_chart, log_ticks, ticks
+from gluon_mtcnn.tools.report.worst_errors import draw_error, worst_false_positives, worst_misses
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'.png"
 VOID = {"meta", "link", "img", "br"}
@@ -536,7 +535,7 @@ def browser(tmp_path_factory, checkout):
     import importlib.util
 
     # Test folders are no packages.
-    spec = importlib.util.spec_from_file_location("browser", checkout / "tests" / "tools" / "browser.py")
+    spec = importlib.util.spec_from_file_location("browser", checkout / "tests" / "tools" / "report" / "browser.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not module.CHROMIUM.is_file():

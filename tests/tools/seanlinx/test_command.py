@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.core.legacy import checkpoint_path, seanlinx_names
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.seanlinx import checkpoint_path, seanlinx_names
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools import seanlinx_options as options
+from gluon_mtcnn.tools.seanlinx import command as options
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.core.record import Pack, read_manifest
-from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
-from gluon_mtcnn.prepare_data.sampling import DEFAULT, random_sides
-from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.core.packs.pack import Pack, read_manifest
+from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
+from gluon_mtcnn.prepare_data.sampling.squares import DEFAULT, random_sides
+from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.cli.main import main
 
 TINY = SyntheticSpec(
     train_photos=10,

@@ -14,18 +14,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.batch_norm import attached
-from gluon_mtcnn.core.checkpoint import load_model
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.learner import Learner
-from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.record import Pack, PackWriter
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.train_config import default_config
-from gluon_mtcnn.core.trainer import Trainer
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.train import PARALLEL_CPUS, run_record_path, set_threads
-from gluon_mtcnn.tools.train_run import make_loader
+from gluon_mtcnn.core.nets.batch_norm import attached
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.training.checkpoint import run_record_path
+from gluon_mtcnn.core.training.config import default_config
+from gluon_mtcnn.core.training.learner import Learner
+from gluon_mtcnn.core.training.trainer import Trainer
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.train.command import PARALLEL_CPUS, set_threads
+from gluon_mtcnn.tools.train.run import make_loader
 
 SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
@@ -367,7 +368,7 @@ def test_threads_are_set_before_mxnet_is_imported(monkeypatch):
 def start(data, out, *options):
     command = [sys.executable, "-m", "gluon_mtcnn", "train", "pnet", "--data", str(data), "--out", str(out)]
     command += ["--epochs", "3", "--batch-size", "32", "--quiet", "--threads", "1", *options]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3])
 
 
 def killed_and_resumed(data, out, kills, *options):

@@ -26,15 +26,15 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.ops import image as images
 from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
-from gluon_mtcnn.tools.benchmark_peers import open_peers
-from gluon_mtcnn.tools.detector_options import add_detector_options, detector_arguments, open_model
-from gluon_mtcnn.tools.measure import MEGABYTE, anonymous_bytes, finish, load_warning, spent
-from gluon_mtcnn.tools.media import find_sources
-from gluon_mtcnn.tools.options import positive_int
+from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, anonymous_bytes, finish, load_warning, spent
+from gluon_mtcnn.tools.benchmark.peers import open_peers
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, detector_arguments, open_model
+from gluon_mtcnn.tools.cli.options import positive_int
+from gluon_mtcnn.tools.detect.media import find_sources
 
 log = logging.getLogger(__name__)
 WARM_UP = 3  # photos that every engine sees before the clock runs
@@ -97,7 +97,7 @@ def _photos(args: argparse.Namespace) -> list[str]:
 
 def _open_detectors(model: Any, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return a detector for every engine that can be opened, and why others cannot."""
-    from gluon_mtcnn.core.detector import Detector
+    from gluon_mtcnn.core.detection.detector import Detector
 
     detectors, missing = {}, {}
     for name in ENGINES:
@@ -204,8 +204,8 @@ def _alone(folder: str, engine: str, options: dict[str, Any], paths: Sequence[st
 
 
 def _stream(folder: str, engine: str, options: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    from gluon_mtcnn.core.checkpoint import load_model
-    from gluon_mtcnn.core.detector import Detector
+    from gluon_mtcnn.core.detection.detector import Detector
+    from gluon_mtcnn.core.nets.model_folder import load_model
 
     before, rates, peak = anonymous_bytes(), {}, 0
     detector = Detector(load_model(folder), engine, **options)

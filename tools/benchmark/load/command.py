@@ -19,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.augment import AugmentSpec
-from gluon_mtcnn.core.dataset import BatchLoader
-from gluon_mtcnn.core.record import Pack, PackWriter, rec_path
+from gluon_mtcnn.core.packs.pack import Pack, PackWriter, rec_path
+from gluon_mtcnn.core.training.augment import AugmentSpec
+from gluon_mtcnn.core.training.loader import BatchLoader
 from gluon_mtcnn.core.types import INPUT_SIZE
-from gluon_mtcnn.tools.measure import MEGABYTE, finish, load_warning, spent
-from gluon_mtcnn.tools.options import positive_int
+from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, finish, load_warning, spent
+from gluon_mtcnn.tools.cli.options import positive_int
 
 log = logging.getLogger(__name__)
 BATCH = 384
@@ -93,7 +93,7 @@ def _read(loader: BatchLoader) -> int:
 
 
 def _read_image_record_iter(folder: Path, size: int) -> int:
-    from gluon_mtcnn.core.runtime import mx
+    from gluon_mtcnn.core.backend.runtime import mx
 
     batches = mx.io.ImageRecordIter(
         path_imgrec=str(rec_path(folder, "train")),
@@ -113,7 +113,7 @@ def _read_image_record_iter(folder: Path, size: int) -> int:
 
 
 def _read_record_io(folder: Path) -> int:
-    from gluon_mtcnn.core.runtime import mx
+    from gluon_mtcnn.core.backend.runtime import mx
 
     reader, images = mx.recordio.MXRecordIO(str(rec_path(folder, "train")), "r"), 0
     while (record := reader.read()) is not None:

@@ -23,20 +23,19 @@ from statistics import median
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.image import read
-from gluon_mtcnn.core.types import NETS, Annotation
-from gluon_mtcnn.prepare_data.gen_hard_example import CHUNK, MINING, HardExamplePlanner, Mining, open_detector
-from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
-from gluon_mtcnn.prepare_data.gen_record import prepare
-from gluon_mtcnn.prepare_data.photo_table import ALL_FACES
-from gluon_mtcnn.prepare_data.record_units import UNIT
-from gluon_mtcnn.prepare_data.run_options import Options, Source
-from gluon_mtcnn.prepare_data.sampling import RECIPES
-from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
-from gluon_mtcnn.prepare_data.wider import read_wider
-from gluon_mtcnn.prepare_data.workers import Workers
-from gluon_mtcnn.tools.measure import MEGABYTE, Spent, anonymous_bytes, finish, load_warning, spent
-from gluon_mtcnn.tools.options import existing_dir, existing_file, positive_int
+from gluon_mtcnn.core.ops.image import read
+from gluon_mtcnn.core.types import ALL_FACES, NETS, Annotation
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
+from gluon_mtcnn.prepare_data.executors.processes import Workers
+from gluon_mtcnn.prepare_data.mining.hard_examples import CHUNK, MINING, HardExamplePlanner, Mining, open_detector
+from gluon_mtcnn.prepare_data.packing.build import prepare
+from gluon_mtcnn.prepare_data.packing.options import Options, Source
+from gluon_mtcnn.prepare_data.packing.units import UNIT
+from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
+from gluon_mtcnn.prepare_data.sampling.squares import RECIPES
+from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, Spent, anonymous_bytes, finish, load_warning, spent
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, positive_int
 
 log = logging.getLogger(__name__)
 TIMES_LONGER = 10  # the list of photos in the memory test

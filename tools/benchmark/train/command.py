@@ -25,10 +25,10 @@ from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
-from gluon_mtcnn.tools.benchmark_load import write_pack
-from gluon_mtcnn.tools.measure import MEGABYTE, Spent, finish, load_warning, spent
-from gluon_mtcnn.tools.options import positive_int
-from gluon_mtcnn.tools.train import PARALLEL_CPUS
+from gluon_mtcnn.tools.benchmark.load.command import write_pack
+from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, Spent, finish, load_warning, spent
+from gluon_mtcnn.tools.cli.options import positive_int
+from gluon_mtcnn.tools.train.command import PARALLEL_CPUS
 
 log = logging.getLogger(__name__)
 ROUND_STEPS = {"pnet": 60, "rnet": 6, "onet": 2}  # about a second
@@ -113,9 +113,9 @@ _ways: dict[str, Any] = {}  # of this process: what `_round` runs
 
 def _start(net: str, devices: int, batch_size: int, seed: int, pack: Path) -> None:
     """Build what the rounds run, in a new process."""
-    from gluon_mtcnn.core.augment import AugmentSpec
-    from gluon_mtcnn.core.dataset import BatchLoader
-    from gluon_mtcnn.core.record import Pack
+    from gluon_mtcnn.core.packs.pack import Pack
+    from gluon_mtcnn.core.training.augment import AugmentSpec
+    from gluon_mtcnn.core.training.loader import BatchLoader
 
     records = Pack(pack)
     loaders = {
@@ -134,10 +134,10 @@ def _start(net: str, devices: int, batch_size: int, seed: int, pack: Path) -> No
 
 def _learner(net: str, devices: int, batch_size: int, original: bool = False) -> Any:
     """Return a net in training; the original's has its layers and their order."""
-    from gluon_mtcnn.core.learner import Learner
-    from gluon_mtcnn.core.network import ConvStage, DenseStage, NetSpec, build, initialise
-    from gluon_mtcnn.core.runtime import mx
-    from gluon_mtcnn.core.train_config import default_config
+    from gluon_mtcnn.core.backend.runtime import mx
+    from gluon_mtcnn.core.nets.mtcnn import ConvStage, DenseStage, NetSpec, build, initialise
+    from gluon_mtcnn.core.training.config import default_config
+    from gluon_mtcnn.core.training.learner import Learner
 
     block = build(NetSpec(net, landmarks=True, order="prelu_first" if original else "pool_first"))
     for stage in block._children.values() if original else ():
@@ -150,8 +150,8 @@ def _learner(net: str, devices: int, batch_size: int, original: bool = False) ->
 
 
 def _steps(learner: Any, placed: Iterator[Any]) -> None:
-    from gluon_mtcnn.core.runtime import mx
-    from gluon_mtcnn.core.trainer import LossWatch
+    from gluon_mtcnn.core.backend.runtime import mx
+    from gluon_mtcnn.core.training.trainer import LossWatch
 
     watch, lr = LossWatch(), 1e-6  # the labels are random: nothing is to be learned
     for number, shards in enumerate(placed):
@@ -161,9 +161,9 @@ def _steps(learner: Any, placed: Iterator[Any]) -> None:
 
 
 def _from_pack(learner: Any, loader: Any, steps: int) -> None:
-    """Take so many steps from a pack as `core.trainer` does, epoch after epoch."""
-    from gluon_mtcnn.core.dataset import prefetched
-    from gluon_mtcnn.core.trainer import PREFETCH
+    """Take so many steps from a pack as `core.training.trainer` does, epoch after epoch."""
+    from gluon_mtcnn.core.training.loader import prefetched
+    from gluon_mtcnn.core.training.trainer import PREFETCH
 
     def blocks() -> Iterator[Any]:
         left, epoch = steps, 0
@@ -201,9 +201,9 @@ def _memory(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 def _peak(pack: Path, batch_size: int, seed: int) -> tuple[int, int]:
     """Return the bytes after the first steps, and the most above them while the pack is opened and trained on."""
-    from gluon_mtcnn.core.dataset import BatchLoader
-    from gluon_mtcnn.core.record import Pack
-    from gluon_mtcnn.tools.measure import anonymous_bytes
+    from gluon_mtcnn.core.packs.pack import Pack
+    from gluon_mtcnn.core.training.loader import BatchLoader
+    from gluon_mtcnn.tools.benchmark.measure import anonymous_bytes
 
     learner = _learner("pnet", 1, batch_size)
     _from_pack(learner, BatchLoader(Pack(pack), batch_size, seed), WARM_UP)

@@ -50,10 +50,10 @@ def describe(path: Path) -> dict[str, Any]:
         about = _describe_pack(path.parent)
         return {**about, "sets": {path.stem: about["sets"][path.stem]}}
     if path.suffix == ".params":
-        from gluon_mtcnn.tools.inspect_model import describe_params
+        from gluon_mtcnn.tools.data.inspect.model import describe_params
 
         return describe_params(path)
-    from gluon_mtcnn.tools.inspect_files import describe_imglist, describe_pickle
+    from gluon_mtcnn.tools.data.inspect.files import describe_imglist, describe_pickle
 
     if path.suffix in (".pkl", ".txt"):
         return describe_pickle(path) if path.suffix == ".pkl" else describe_imglist(path)
@@ -62,7 +62,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 def _describe_folder(path: Path) -> dict[str, Any]:
     if (path / "model.json").is_file():
-        from gluon_mtcnn.tools.inspect_model import describe_model
+        from gluon_mtcnn.tools.data.inspect.model import describe_model
 
         return describe_model(path)
     if not any(path.glob("*.rec")) and not (path / "manifest.json").is_file():
@@ -71,7 +71,7 @@ def _describe_folder(path: Path) -> dict[str, Any]:
 
 
 def _describe_pack(folder: Path) -> dict[str, Any]:
-    from gluon_mtcnn.core.record import describe as describe_pack
+    from gluon_mtcnn.core.packs.pack import describe as describe_pack
 
     return {"kind": "pack", **describe_pack(folder)}
 

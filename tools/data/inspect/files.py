@@ -10,13 +10,13 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core import safe_pickle
-from gluon_mtcnn.core.detection_files import parse_detections
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import read_json, sha256
-from gluon_mtcnn.core.imdb import IMDB, image_path
-from gluon_mtcnn.core.imdb_cache import Entry, parse_cache, read_manifest
-from gluon_mtcnn.core.imglist import is_number, iterate_lines, read_imglist, read_names
+from gluon_mtcnn.core.files.atomic import read_json, sha256
+from gluon_mtcnn.core.seanlinx import safe_pickle
+from gluon_mtcnn.core.seanlinx.detection_files import parse_detections
+from gluon_mtcnn.core.seanlinx.imdb import IMDB, image_path
+from gluon_mtcnn.core.seanlinx.imdb_cache import Entry, parse_cache, read_manifest
+from gluon_mtcnn.core.seanlinx.imglist import is_number, iterate_lines, read_imglist, read_names
 from gluon_mtcnn.core.types import LABEL_NAMES
 
 CACHE_SUFFIX = "_gt_roidb.pkl"

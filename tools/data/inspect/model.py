@@ -6,9 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from gluon_mtcnn.core.checkpoint import CONFIG_NAME, load_arrays, load_model
-from gluon_mtcnn.core.files import read_json, sha256
-from gluon_mtcnn.core.weight_report import describe_weights
+from gluon_mtcnn.core.files.atomic import read_json, sha256
+from gluon_mtcnn.core.nets.model_folder import CONFIG_NAME, load_arrays, load_model
+from gluon_mtcnn.core.nets.weight_stats import describe_weights
 
 
 def describe_model(folder: Path) -> dict[str, Any]:

@@ -17,12 +17,12 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core import image as images
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.imdb import read_samples
-from gluon_mtcnn.core.record import PackWriter
+from gluon_mtcnn.core.ops import image as images
+from gluon_mtcnn.core.packs.pack import PackWriter
+from gluon_mtcnn.core.seanlinx.imdb import read_samples
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
-from gluon_mtcnn.tools.options import existing_dir
+from gluon_mtcnn.tools.cli.options import existing_dir
 
 log = logging.getLogger(__name__)
 CHUNK = 4096

@@ -20,9 +20,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Optional
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.manifest import PAYLOADS
+from gluon_mtcnn.core.packs.manifest import PAYLOADS
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, NETS
-from gluon_mtcnn.tools.options import (
+from gluon_mtcnn.tools.cli.options import (
     existing_dir,
     existing_file,
     finite_float,
@@ -34,7 +34,7 @@ from gluon_mtcnn.tools.options import (
 )
 
 if TYPE_CHECKING:
-    from gluon_mtcnn.prepare_data.gen_record import Options, Planner, Source
+    from gluon_mtcnn.prepare_data.packing.build import Options, Planner, Source
 
 log = logging.getLogger(__name__)
 SEANLINX_COUNTS = (
@@ -142,8 +142,8 @@ def _four_counts(text: str) -> tuple[int, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Make the packs; print how many samples of each class they hold."""
-    from gluon_mtcnn.prepare_data.gen_record import prepare
-    from gluon_mtcnn.prepare_data.workers import WorkerError
+    from gluon_mtcnn.prepare_data.executors.processes import WorkerError
+    from gluon_mtcnn.prepare_data.packing.build import prepare
 
     options, planner = _options(args), _planner(args)
     try:
@@ -156,8 +156,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from gluon_mtcnn.prepare_data.balance import DEFAULT_RATIO, parse_four
-    from gluon_mtcnn.prepare_data.gen_record import Options
+    from gluon_mtcnn.prepare_data.packing.build import Options
+    from gluon_mtcnn.prepare_data.packing.selection import DEFAULT_RATIO, parse_four
 
     counts = parse_four(args.counts, "--counts") if args.counts else None
     if counts and args.ratio:
@@ -181,13 +181,13 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _planner(args: argparse.Namespace) -> Planner:
-    from gluon_mtcnn.prepare_data.sampling import RECIPES
+    from gluon_mtcnn.prepare_data.sampling.squares import RECIPES
 
     recipe = RECIPES[args.recipe][args.net].with_options(
         min_face=args.min_face_px, landmark_shift=args.landmark_shift, **_per_face(args.per_face)
     )
     if args.net == "pnet" and not args.model:
-        from gluon_mtcnn.prepare_data.gen_pnet_data import PNetPlanner
+        from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
 
         of_cascade = ("thresholds", "min_face", "mine_rescaled", "own_scores")
         given = [name for name in of_cascade if getattr(args, name) not in (None, False)]
@@ -197,7 +197,7 @@ def _planner(args: argparse.Namespace) -> Planner:
         return PNetPlanner.for_cell(recipe, args.cell or INPUT_SIZE["pnet"])
     if args.cell is not None and args.net != "pnet":
         raise InputError(f"prepare {args.net}: expected no --cell: only P-Nets look at cells")
-    from gluon_mtcnn.prepare_data.gen_hard_example import MINING, HardExamplePlanner
+    from gluon_mtcnn.prepare_data.mining.hard_examples import MINING, HardExamplePlanner
 
     options = {"thresholds": args.thresholds, "min_face": args.min_face, "negatives": args.negatives_per_photo}
     chosen = {name: value for name, value in options.items() if value is not None}
@@ -228,13 +228,13 @@ def _model_folder(args: argparse.Namespace) -> str:
 
 def _sources(args: argparse.Namespace) -> list[Source]:
     """Return the sources that the options name, in the order of the photos."""
-    from gluon_mtcnn.core.files import sha256
-    from gluon_mtcnn.prepare_data.anno import read_anno
-    from gluon_mtcnn.prepare_data.gen_record import Source
-    from gluon_mtcnn.prepare_data.landmark import read_landmarks
-    from gluon_mtcnn.prepare_data.own_csv import read_csv
-    from gluon_mtcnn.prepare_data.photo_table import ALL_FACES, ONE_FACE
-    from gluon_mtcnn.prepare_data.wider import IGNORE, parse_ignore, read_wider
+    from gluon_mtcnn.core.files.atomic import sha256
+    from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE
+    from gluon_mtcnn.prepare_data.annotations.csv_boxes import read_csv
+    from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks
+    from gluon_mtcnn.prepare_data.annotations.seanlinx_anno import read_anno
+    from gluon_mtcnn.prepare_data.annotations.wider import IGNORE, parse_ignore, read_wider
+    from gluon_mtcnn.prepare_data.packing.build import Source
 
     sources: list[Source] = []
 

@@ -13,7 +13,7 @@ import argparse
 from typing import Optional
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.options import existing_dir, existing_file, fraction, output_dir
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, fraction, output_dir
 
 DEFAULT_FRACTION = 0.1
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the lists; print how many photos each names."""
-    from gluon_mtcnn.prepare_data.split import split_photos
+    from gluon_mtcnn.prepare_data.packing.split_photos import split_photos
 
     out = output_dir(args.out)
     faces = (

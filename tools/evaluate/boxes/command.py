@@ -17,18 +17,18 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import sides
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import write_json
+from gluon_mtcnn.core.files.atomic import write_json
+from gluon_mtcnn.core.ops.boxes import sides
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.prepare_data.own_csv import read_csv
-from gluon_mtcnn.prepare_data.wider import parse_ignore, read_wider
-from gluon_mtcnn.tools.detections import detect_photos, existing_photos, read_detections, write_detections
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
-from gluon_mtcnn.tools.evaluation_origin import DEFAULT_IGNORE, Origin, write_origin
-from gluon_mtcnn.tools.matching import average_precision, match, operating_point, outcomes, precision_recall
-from gluon_mtcnn.tools.options import existing_dir, existing_file, finite_float, non_negative_int, output_dir
-from gluon_mtcnn.tools.pr_plot import Curve, plot_precision_recall
+from gluon_mtcnn.prepare_data.annotations.csv_boxes import read_csv
+from gluon_mtcnn.prepare_data.annotations.wider import parse_ignore, read_wider
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, finite_float, non_negative_int, output_dir
+from gluon_mtcnn.tools.evaluate.detections import detect_photos, existing_photos, read_detections, write_detections
+from gluon_mtcnn.tools.evaluate.matching import average_precision, match, operating_point, outcomes, precision_recall
+from gluon_mtcnn.tools.evaluate.origin import DEFAULT_IGNORE, Origin, write_origin
+from gluon_mtcnn.tools.evaluate.pr_plot import Curve, plot_precision_recall
 
 
 def evaluate_boxes(

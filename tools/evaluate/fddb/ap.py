@@ -12,8 +12,8 @@ from typing import Optional
 import cv2
 import numpy as np
 
-from gluon_mtcnn.core.boxes import iou
-from gluon_mtcnn.tools.fddb_regions import ELLIPSE_COLUMNS, draw_ellipse
+from gluon_mtcnn.core.ops.boxes import iou
+from gluon_mtcnn.tools.evaluate.fddb.regions import ELLIPSE_COLUMNS, draw_ellipse
 
 CANVAS = 1000  # side of the picture on which the original draws every ellipse
 DEGREES = 180 / 3.1415926  # the original's pi

@@ -19,11 +19,12 @@ from typing import Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing, write_json
-from gluon_mtcnn.tools.detections import detect_photos, existing_photos
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
-from gluon_mtcnn.tools.fddb_ap import average_precision
-from gluon_mtcnn.tools.fddb_files import (
+from gluon_mtcnn.core.files.atomic import PathLike, replacing, write_json
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file
+from gluon_mtcnn.tools.evaluate.detections import detect_photos, existing_photos
+from gluon_mtcnn.tools.evaluate.fddb.ap import average_precision
+from gluon_mtcnn.tools.evaluate.fddb.files import (
     SEANLINX_ROW,
     find_images,
     image_sizes,
@@ -33,9 +34,8 @@ from gluon_mtcnn.tools.fddb_files import (
     rectangles,
     write_detections,
 )
-from gluon_mtcnn.tools.fddb_match import FALLBACK_SIZE, Roc, evaluate
-from gluon_mtcnn.tools.options import existing_dir, existing_file
-from gluon_mtcnn.tools.roc_curves import Curve, Method, tpr_table
+from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE, Roc, evaluate
+from gluon_mtcnn.tools.evaluate.roc.curves import Curve, Method, tpr_table
 
 log = logging.getLogger(__name__)
 

@@ -19,12 +19,12 @@ from typing import TextIO
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing_text
-from gluon_mtcnn.core.image import IMAGE_SUFFIXES
-from gluon_mtcnn.tools.fddb_regions import ELLIPSE_COLUMNS
-from gluon_mtcnn.tools.text_file import TextFile, numbers, whole_number
+from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE
+from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
+from gluon_mtcnn.tools.evaluate.fddb.regions import ELLIPSE_COLUMNS
+from gluon_mtcnn.tools.evaluate.text_file import TextFile, numbers, whole_number
 
 log = logging.getLogger(__name__)
 

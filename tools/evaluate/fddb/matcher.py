@@ -23,7 +23,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.fddb_regions import ellipse_patches, pixel_iou
+from gluon_mtcnn.tools.evaluate.fddb.regions import ellipse_patches, pixel_iou
 
 FALLBACK_SIZE = (450, 450)  # (width, height): FDDB's photos are at most 450 px; curves move by up to .005
 NO_DETECTION = sys.float_info.max  # threshold of the row that stands for "nothing detected"

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import iou
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing, write_json
+from gluon_mtcnn.core.files.atomic import PathLike, replacing, write_json
+from gluon_mtcnn.core.ops.boxes import iou
 from gluon_mtcnn.core.types import Annotation, Detections
-from gluon_mtcnn.prepare_data.landmark import read_landmarks
-from gluon_mtcnn.tools.detections import existing_photos, iterate_photos
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
-from gluon_mtcnn.tools.options import existing_dir, existing_file, output_dir
+from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
+from gluon_mtcnn.tools.evaluate.detections import existing_photos, iterate_photos
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 MIN_IOU = 0.4

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.tools.options import existing_dir, fraction, positive_int
-from gluon_mtcnn.tools.roc_curves import Method, curves_in, read_methods, tpr_table
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.tools.cli.options import existing_dir, fraction, positive_int
+from gluon_mtcnn.tools.evaluate.roc.curves import Method, curves_in, read_methods, tpr_table
 
 # Okabe and Ito's colours without yellow, which is too faint on white. 7 colours and 4 line styles have no common
 # divisor, so going round both gives 28 different lines, neighbours differing in both.

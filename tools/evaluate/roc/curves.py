@@ -16,8 +16,8 @@ from typing import Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike
-from gluon_mtcnn.tools.text_file import TextFile
+from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.tools.evaluate.text_file import TextFile
 
 COLUMNS = {
     2: "true_positive_rate false_positives",

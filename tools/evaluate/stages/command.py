@@ -22,15 +22,22 @@ from typing import Any, Optional
 import numpy as np
 from tqdm import tqdm
 
-from gluon_mtcnn.core import image
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import write_json
+from gluon_mtcnn.core.files.atomic import write_json
+from gluon_mtcnn.core.ops import image
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.boxes_eval import read_annotations
-from gluon_mtcnn.tools.detections import existing_photos
-from gluon_mtcnn.tools.detector_options import add_detector_options, detector_arguments, open_model
-from gluon_mtcnn.tools.options import existing_dir, existing_file, finite_float, fraction, output_dir, three_thresholds
-from gluon_mtcnn.tools.stage_counts import (
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, detector_arguments, open_model
+from gluon_mtcnn.tools.cli.options import (
+    existing_dir,
+    existing_file,
+    finite_float,
+    fraction,
+    output_dir,
+    three_thresholds,
+)
+from gluon_mtcnn.tools.evaluate.boxes.command import read_annotations
+from gluon_mtcnn.tools.evaluate.detections import existing_photos
+from gluon_mtcnn.tools.evaluate.stages.counts import (
     GRID,
     FaceSet,
     Sweep,
@@ -42,8 +49,8 @@ from gluon_mtcnn.tools.stage_counts import (
     stage_scores,
     sweep,
 )
-from gluon_mtcnn.tools.stages_plot import plot_recall, plot_stages
-from gluon_mtcnn.tools.stages_table import tables
+from gluon_mtcnn.tools.evaluate.stages.plot import plot_recall, plot_stages
+from gluon_mtcnn.tools.evaluate.stages.table import tables
 
 logger = logging.getLogger(__name__)
 LOWEST = (0.1, 0.01, 0.01)  # what a stage leaves below these is not worth its time
@@ -109,7 +116,7 @@ def run_stage(
 
     Parameters
     ----------
-    detector : core.detector.Detector
+    detector : core.detection.detector.Detector
     kind : {"pnet", "rnet", "onet"}
     paths : of the photos
     candidates : per photo (n, 4)
@@ -164,7 +171,7 @@ def evaluate_stages(
 
     Parameters
     ----------
-    detector : core.detector.Detector
+    detector : core.detection.detector.Detector
         Its thresholds are where the curves begin.
     photos : paths
     faces : FaceSet of the photos
@@ -218,7 +225,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"{path}: expected faces of at least {min_face_px:g} px that are not ignored, got none")
     photos = [photo.image for photo in annotations]
     model = open_model(args)
-    from gluon_mtcnn.core.detector import Detector
+    from gluon_mtcnn.core.detection.detector import Detector
 
     options = {**detector_arguments(args), "last_stage": args.last_stage}
     lowest = tuple(map(min, args.lowest, args.thresholds or args.lowest))
@@ -230,7 +237,7 @@ def run(args: argparse.Namespace) -> int:
         stage["milliseconds"] = times[kind]
     written = None
     if args.write or args.write_to:
-        from gluon_mtcnn.core.score_shift import write_model
+        from gluon_mtcnn.core.detection.score_calibration import write_model
 
         written = write_model(model.path, thresholds, args.calibrate, tuple(figures), args.write_to)
     result = {

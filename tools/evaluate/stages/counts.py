@@ -2,7 +2,7 @@
 
 A box belongs to the face that it overlaps best, by an IoU of at least .5. A face is found when a box that scores above
 the threshold belongs to it. A box that belongs to no face is a false positive; the second box of a face is a duplicate.
-Boxes that belong to an ignored face count as boxes only. Source of the rules: tools/matching.py.
+Boxes that belong to an ignored face count as boxes only. Source of the rules: tools/evaluate/matching.py.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.boxes import area
+from gluon_mtcnn.core.ops.boxes import area
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.tools.matching import match
+from gluon_mtcnn.tools.evaluate.matching import match
 
 GRID = np.round(np.arange(0, 1, 0.005), 3)
 SIZE_EDGES = (0.0, 12.0, 20.0, 40.0, 80.0, 160.0, np.inf)  # pixels; a size lies in [low, high)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.tools.stage_counts import Sweep
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.tools.evaluate.stages.counts import Sweep
 
 # Okabe and Ito's colours, told apart in every common form of colour blindness; faint yellow is left out.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional
 
-from gluon_mtcnn.tools.stage_counts import PROPOSALS
+from gluon_mtcnn.tools.evaluate.stages.counts import PROPOSALS
 
 
 def tables(result: dict[str, Any]) -> str:

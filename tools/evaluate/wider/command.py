@@ -17,15 +17,15 @@ from typing import Any, Optional
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import write_json
-from gluon_mtcnn.prepare_data.wider import image_root
-from gluon_mtcnn.tools.detections import detect_photos, existing_photos, read_detections, write_detections
-from gluon_mtcnn.tools.detector_options import add_detector_options, open_detector
-from gluon_mtcnn.tools.evaluation_origin import Origin, write_origin
-from gluon_mtcnn.tools.matching import average_precision, match, operating_point, outcomes, precision_recall
-from gluon_mtcnn.tools.options import existing_dir, existing_file, finite_float, output_dir
-from gluon_mtcnn.tools.pr_plot import Curve, plot_precision_recall
-from gluon_mtcnn.tools.wider_files import (
+from gluon_mtcnn.core.files.atomic import write_json
+from gluon_mtcnn.prepare_data.annotations.wider import image_root
+from gluon_mtcnn.tools.cli.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, finite_float, output_dir
+from gluon_mtcnn.tools.evaluate.detections import detect_photos, existing_photos, read_detections, write_detections
+from gluon_mtcnn.tools.evaluate.matching import average_precision, match, operating_point, outcomes, precision_recall
+from gluon_mtcnn.tools.evaluate.origin import Origin, write_origin
+from gluon_mtcnn.tools.evaluate.pr_plot import Curve, plot_precision_recall
+from gluon_mtcnn.tools.evaluate.wider.files import (
     SETTINGS,
     GroundTruth,
     plain_name,

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, replacing
-from gluon_mtcnn.core.image import IMAGE_SUFFIXES
-from gluon_mtcnn.prepare_data.wider import read_wider
-from gluon_mtcnn.tools.detections import check_rows
-from gluon_mtcnn.tools.text_file import TextFile, whole_number
+from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
+from gluon_mtcnn.tools.evaluate.detections import check_rows
+from gluon_mtcnn.tools.evaluate.text_file import TextFile, whole_number
 
 SETTINGS = ("easy", "medium", "hard")
 

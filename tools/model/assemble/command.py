@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files import PathLike, read_json, write_json
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, write_json
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.options import existing_dir, output_dir
+from gluon_mtcnn.tools.cli.options import existing_dir, output_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,13 @@ def assemble(sources: dict[str, Path], out: PathLike) -> None:
     InputError
         A folder lacks the net, or the nets differ in what R- and O-Net's offsets count from.
     """
-    from gluon_mtcnn.core.checkpoint import CONFIG_NAME, DEFAULT_THRESHOLDS, load_model, save_net, write_thresholds
+    from gluon_mtcnn.core.nets.model_folder import (
+        CONFIG_NAME,
+        DEFAULT_THRESHOLDS,
+        load_model,
+        save_net,
+        write_thresholds,
+    )
 
     models = {net: load_model(folder) for net, folder in sources.items()}
     for net, model in models.items():
@@ -75,7 +81,7 @@ def assemble(sources: dict[str, Path], out: PathLike) -> None:
 
 def _join_companions(sources: dict[str, Path], out: Path) -> None:
     """Bring the nets' histories and summaries together, as a folder that all were trained in has them."""
-    from gluon_mtcnn.core import history
+    from gluon_mtcnn.core.training import history
 
     for name in ("history.csv", "history.png", "summary.json"):
         (out / name).unlink(missing_ok=True)

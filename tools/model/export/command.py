@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.detector_options import open_model
-from gluon_mtcnn.tools.options import non_negative_int, output_dir
+from gluon_mtcnn.tools.cli.detector_options import open_model
+from gluon_mtcnn.tools.cli.options import non_negative_int, output_dir
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
         raise InputError(f"export {args.format}: --pixels: only for onnx")
     out = output_dir(args.out)
     model = open_model(args)
-    from gluon_mtcnn.core import export
+    from gluon_mtcnn.core.convert import export
 
     if args.format == "seanlinx":
         paths = export.export_seanlinx(model, out, export.SEANLINX_EPOCH if args.epoch is None else args.epoch)

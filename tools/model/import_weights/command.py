@@ -16,7 +16,7 @@ from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.options import non_negative_int, output_dir
+from gluon_mtcnn.tools.cli.options import non_negative_int, output_dir
 
 log = logging.getLogger(__name__)
 FORMATS = ("seanlinx", "mxnet-det", "caffe")
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _load_seanlinx(args: argparse.Namespace) -> Any:
-    from gluon_mtcnn.core.legacy import load_seanlinx
+    from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
 
     epochs = args.epoch or [16]
     if len(args.source) > len(NETS):
@@ -49,7 +49,7 @@ def _load_seanlinx(args: argparse.Namespace) -> Any:
 
 
 def _load_official(args: argparse.Namespace) -> Any:
-    from gluon_mtcnn.core.official import load_caffe, load_mxnet_det
+    from gluon_mtcnn.core.convert.official import load_caffe, load_mxnet_det
 
     if len(args.source) != 1:
         raise InputError(f"import {args.format}: expected one folder, got {len(args.source)}")
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Import; return 0."""
     out = output_dir(args.out)
     model = _load_seanlinx(args) if args.format == "seanlinx" else _load_official(args)
-    from gluon_mtcnn.core.checkpoint import save_net
+    from gluon_mtcnn.core.nets.model_folder import save_net
 
     for kind, net in model.nets.items():
         save_net(out, net, model.origin[kind], model.thresholds, model.calibration)

@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.detector import Detector
-from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
+from gluon_mtcnn.core.detection.detector import Detector
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS, Detections
-from gluon_mtcnn.tools import benchmark_peers
-from gluon_mtcnn.tools.benchmark_detect import same_faces
-from gluon_mtcnn.tools.benchmark_peers import PEERS, open_peers
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.benchmark import peers as benchmark_peers
+from gluon_mtcnn.tools.benchmark.detect.command import same_faces
+from gluon_mtcnn.tools.benchmark.peers import PEERS, open_peers
+from gluon_mtcnn.tools.cli.main import main
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,8 @@
 import json
 
-from gluon_mtcnn.core.record import Pack
-from gluon_mtcnn.tools.benchmark_load import write_pack
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.tools.benchmark.load.command import write_pack
+from gluon_mtcnn.tools.cli.main import main
 
 
 def test_every_figure_is_measured(tmp_path, capsys):

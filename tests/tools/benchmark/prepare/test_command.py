@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.prepare_data.synthetic import SyntheticSpec, write_dataset
-from gluon_mtcnn.tools import benchmark_prepare
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.measure import Spent
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.benchmark.measure import Spent
+from gluon_mtcnn.tools.benchmark.prepare import command as benchmark_prepare
+from gluon_mtcnn.tools.cli.main import main
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import json
 
-from gluon_mtcnn.tools import benchmark_train
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.benchmark.train import command as benchmark_train
+from gluon_mtcnn.tools.cli.main import main
 
 
 def test_every_figure_is_measured(tmp_path, capsys, monkeypatch):

@@ -4,12 +4,12 @@ import shutil
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import save_net
-from gluon_mtcnn.core.detection_files import write_detections
-from gluon_mtcnn.core.imdb import IMDB
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.record import PackWriter
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.packs.pack import PackWriter
+from gluon_mtcnn.core.seanlinx.detection_files import write_detections
+from gluon_mtcnn.core.seanlinx.imdb import IMDB
+from gluon_mtcnn.tools.cli.main import main
 
 
 def inspect(path, capsys, code=0):

@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.imdb import IMDB
-from gluon_mtcnn.core.record import Pack
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.seanlinx.imdb import IMDB
+from gluon_mtcnn.tools.cli.main import main
 
 LINES = [
     "12/positive/0 1 -0.05 0.11 -0.05 -0.11",

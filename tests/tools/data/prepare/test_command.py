@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.record import Pack, read_manifest
-from gluon_mtcnn.prepare_data.own_csv import BOX, POINTS
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.packs.pack import Pack, read_manifest
+from gluon_mtcnn.prepare_data.annotations.csv_boxes import BOX, POINTS
+from gluon_mtcnn.tools.cli.main import main
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation, Detections
-from gluon_mtcnn.tools import boxes_eval
-from gluon_mtcnn.tools.boxes_eval import evaluate_boxes, read_annotations
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.options import add_common
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.cli.options import add_common
+from gluon_mtcnn.tools.evaluate.boxes import command as boxes_eval
+from gluon_mtcnn.tools.evaluate.boxes.command import evaluate_boxes, read_annotations
 
 
 def photo(name, boxes, ignore=None):

@@ -13,10 +13,11 @@ from scipy.optimize import linear_sum_assignment
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools import fddb, fddb_match
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.fddb_ap import average_precision, ellipse_boxes
-from gluon_mtcnn.tools.fddb_files import (
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.evaluate.fddb import command as fddb
+from gluon_mtcnn.tools.evaluate.fddb import matcher as fddb_match
+from gluon_mtcnn.tools.evaluate.fddb.ap import average_precision, ellipse_boxes
+from gluon_mtcnn.tools.evaluate.fddb.files import (
     image_name,
     image_sizes,
     read_detections,
@@ -25,8 +26,8 @@ from gluon_mtcnn.tools.fddb_files import (
     read_sizes,
     write_detections,
 )
-from gluon_mtcnn.tools.fddb_match import evaluate, match_image
-from gluon_mtcnn.tools.fddb_regions import ellipse_patches, pixel_iou, rectangle_spans
+from gluon_mtcnn.tools.evaluate.fddb.matcher import evaluate, match_image
+from gluon_mtcnn.tools.evaluate.fddb.regions import ellipse_patches, pixel_iou, rectangle_spans
 
 FACE = np.array([[20, 15, math.pi / 2, 50, 40]], float)
 TINY_CASES = [

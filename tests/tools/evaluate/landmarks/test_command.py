@@ -7,9 +7,9 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation, Detections
-from gluon_mtcnn.tools import landmark_eval
-from gluon_mtcnn.tools.landmark_eval import normalised_errors, photo_errors, summarise
-from gluon_mtcnn.tools.options import add_common
+from gluon_mtcnn.tools.cli.options import add_common
+from gluon_mtcnn.tools.evaluate.landmarks import command as landmark_eval
+from gluon_mtcnn.tools.evaluate.landmarks.command import normalised_errors, photo_errors, summarise
 
 POINTS = np.array([[20.0, 20], [40, 20], [30, 30], [22, 40], [38, 40]])  # eyes 20 px apart
 BOX = [10.0, 10, 49, 49]

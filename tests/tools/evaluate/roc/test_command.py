@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.roc import COLORS, DASHES, plot_roc
-from gluon_mtcnn.tools.roc_curves import Curve, Method, curves_in, read_curve, read_methods, tpr_table
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.evaluate.roc.command import COLORS, DASHES, plot_roc
+from gluon_mtcnn.tools.evaluate.roc.curves import Curve, Method, curves_in, read_curve, read_methods, tpr_table
 
 
 def write(path, text):

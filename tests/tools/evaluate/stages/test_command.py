@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gluon_mtcnn.core.checkpoint import Model, load_model, save_net, write_thresholds
-from gluon_mtcnn.core.detector import Detector
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
+from gluon_mtcnn.core.detection.detector import Detector
+from gluon_mtcnn.core.detection.score_calibration import shift_scores
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.legacy import load_seanlinx
-from gluon_mtcnn.core.network import NetSpec, build, initialise
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.core.score_shift import shift_scores
+from gluon_mtcnn.core.nets.model_folder import Model, load_model, save_net, write_thresholds
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS, Annotation
-from gluon_mtcnn.tools import stages_eval
-from gluon_mtcnn.tools.boxes_eval import evaluate_boxes
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.options import add_common
-from gluon_mtcnn.tools.stage_counts import (
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.cli.options import add_common
+from gluon_mtcnn.tools.evaluate.boxes.command import evaluate_boxes
+from gluon_mtcnn.tools.evaluate.stages import command as stages_eval
+from gluon_mtcnn.tools.evaluate.stages.counts import (
     FaceSet,
     at_proposals,
     count_above,

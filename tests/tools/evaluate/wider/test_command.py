@@ -8,13 +8,13 @@ from scipy.io import savemat
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools import wider_eval
-from gluon_mtcnn.tools.cli import main
-from gluon_mtcnn.tools.detection_outputs import Found, WiderOutput
-from gluon_mtcnn.tools.media import Frame, Source
-from gluon_mtcnn.tools.options import add_common
-from gluon_mtcnn.tools.wider_eval import align, evaluate_wider, normalise_scores
-from gluon_mtcnn.tools.wider_files import SETTINGS, GroundTruth, read_ground_truth, read_image_list
+from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.cli.options import add_common
+from gluon_mtcnn.tools.detect.media import Frame, Source
+from gluon_mtcnn.tools.detect.outputs import Found, WiderOutput
+from gluon_mtcnn.tools.evaluate.wider import command as wider_eval
+from gluon_mtcnn.tools.evaluate.wider.command import align, evaluate_wider, normalise_scores
+from gluon_mtcnn.tools.evaluate.wider.files import SETTINGS, GroundTruth, read_ground_truth, read_image_list
 
 PNG = b"\x89PNG"
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.io import savemat
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.wider_files import (
+from gluon_mtcnn.tools.evaluate.wider.files import (
     plain_name,
     read_ground_truth,
     read_image_list,

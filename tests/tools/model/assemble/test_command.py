@@ -2,11 +2,11 @@ import json
 
 import pytest
 
-from gluon_mtcnn.core import history
-from gluon_mtcnn.core.checkpoint import load_model, save_net, write_thresholds
-from gluon_mtcnn.core.network import NetSpec, build
-from gluon_mtcnn.core.runtime import mx
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.nets.model_folder import load_model, save_net, write_thresholds
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
+from gluon_mtcnn.core.training import history
+from gluon_mtcnn.tools.cli.main import main
 
 
 def trained(folder, kind, threshold, calibration="unclipped"):

@@ -1,9 +1,9 @@
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model, save_net
-from gluon_mtcnn.core.network import NetSpec, build, initialise
+from gluon_mtcnn.core.nets.model_folder import load_model, save_net
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.tools.cli.main import main
 
 onnx = pytest.importorskip("onnx")
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.checkpoint import load_model
-from gluon_mtcnn.tools.cli import main
+from gluon_mtcnn.core.nets.model_folder import load_model
+from gluon_mtcnn.tools.cli.main import main
 
 
 def test_seanlinx_prefixes_become_a_model_that_detects_as_the_original(shared, tmp_path):

@@ -1,0 +1,1 @@
+"""The cascade: an image in, faces out; the engines that run its nets."""

@@ -1,0 +1,1 @@
+"""Training on several machines: the parameter-server job, collective steps, signs of life."""

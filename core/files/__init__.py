@@ -1,0 +1,1 @@
+"""Atomic writes, locks between processes and streams of work in threads."""

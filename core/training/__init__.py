@@ -1,0 +1,1 @@
+"""From packs to weights: batches, losses, metrics, the epoch loop and its checkpoints."""

@@ -1,0 +1,1 @@
+"""What runs units of work: processes of this machine, or the workers of a Dask cluster."""

@@ -1,0 +1,1 @@
+"""Hard examples: samples chosen by what the cascade itself finds."""

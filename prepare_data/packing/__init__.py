@@ -1,0 +1,1 @@
+"""From planned samples to packs: the photo table, selection, work units, resume."""

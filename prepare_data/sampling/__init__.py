@@ -1,0 +1,1 @@
+"""Crop proposals from annotations: positives, parts, negatives and landmark samples."""

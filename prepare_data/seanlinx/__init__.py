@@ -1,0 +1,1 @@
+"""Writers of Seanlinx/mtcnn's layout: loose crops, image lists, imdb cache."""

@@ -1,0 +1,1 @@
+"""A small painted data set with faces, for quickstart and tests."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn benchmark ...`: the project's own figures, a room for each command."""

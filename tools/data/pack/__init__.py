@@ -1,0 +1,1 @@
+"""`gluon-mtcnn pack`: a Seanlinx image list or imdb cache to a pack."""

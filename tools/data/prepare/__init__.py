@@ -1,0 +1,1 @@
+"""`gluon-mtcnn prepare`: annotated photos to training packs."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn split`: annotated photos to a training and a development list."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn detect`: faces in photos and videos, and the files it writes."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn doctor`: what this machine has to run on."""

@@ -1,0 +1,1 @@
+"""AP, recall and false positives on one's own annotated photos."""

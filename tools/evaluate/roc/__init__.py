@@ -1,0 +1,1 @@
+"""ROC curves of several methods in one figure."""

@@ -1,0 +1,1 @@
+"""Recall and false positives after each stage, and thresholds chosen by them."""

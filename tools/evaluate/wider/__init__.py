@@ -1,0 +1,1 @@
+"""The WIDER FACE protocol."""

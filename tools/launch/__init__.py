@@ -1,0 +1,1 @@
+"""`gluon-mtcnn launch`: the same training in several processes, on one machine or many."""

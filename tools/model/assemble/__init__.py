@@ -1,0 +1,1 @@
+"""`gluon-mtcnn assemble`: nets of several model folders to one."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn export`: a model folder to other programs' files."""

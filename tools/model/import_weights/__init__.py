@@ -1,0 +1,1 @@
+"""`gluon-mtcnn import`: foreign checkpoints to a model folder."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn pipeline`: from annotated photos to an evaluated cascade by a recipe."""

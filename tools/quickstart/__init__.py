@@ -1,0 +1,1 @@
+"""`gluon-mtcnn quickstart`: the whole chain on painted faces."""

@@ -1,0 +1,1 @@
+"""`gluon-mtcnn report`: one self-contained page about a run."""

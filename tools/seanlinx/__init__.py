@@ -1,0 +1,1 @@
+"""The command lines of Seanlinx/mtcnn's scripts, for example/."""

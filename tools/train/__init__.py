@@ -1,0 +1,1 @@
+"""`gluon-mtcnn train`: one net from packs."""
