@@ -44,7 +44,7 @@ def test_an_installed_copy_runs_away_from_the_checkout(tree, tmp_path):
     found = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert found.stdout.strip() == str(tmp_path / "site" / "gluon_mtcnn" / "recipes" / "default.json")
     assert result.stdout.splitlines() == [
-        str(tmp_path / "site" / "gluon_mtcnn" / "core" / "boxes.py"),
+        str(tmp_path / "site" / "gluon_mtcnn" / "core" / "ops" / "boxes.py"),
         str([str(tmp_path / "site" / "gluon_mtcnn")]),
     ]
 
