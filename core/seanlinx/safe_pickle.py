@@ -24,6 +24,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 
+SMALL_INDEX = 1 << 24  # a memo index below this takes memory that does no harm
 # Booleans, integers and floats; neither objects nor records.
 PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 
@@ -44,7 +45,7 @@ def _fixed_run() -> re.Pattern[bytes]:
         if length >= 0 and code not in (pickle.STOP, pickle.LONG_BINPUT):
             codes[length] = codes.get(length, b"") + re.escape(code)
     kinds = [b"[%s]" % codes[length] + b"." * length for length in sorted(codes)]
-    kinds.append(pickle.LONG_BINPUT + rb"...\0")  # a memo index below 2**24 is harmless
+    kinds.append(pickle.LONG_BINPUT + rb"...\0")  # below SMALL_INDEX
     return re.compile(b"(?:%s){0,500}" % b"|".join(kinds), re.DOTALL)
 
 
@@ -120,23 +121,29 @@ def _skip(data: bytes, at: int, code: bytes) -> int:
 
 
 def _check_index(index: int, data: bytes) -> None:
-    if not 0 <= index <= len(data):
+    """Refuse a memo index beyond the file. Small ones pass: who drops PUTs or goes on with a memo leaves gaps."""
+    if not 0 <= index < max(SMALL_INDEX, len(data)):
         raise pickle.UnpicklingError(f"it claims {index} items in {len(data)} bytes")
 
 
 class _Budget:
-    """Bytes that arrays may still take: those of the file, so that one string cannot become a thousand arrays."""
+    """Bytes that things of one kind may still take: those of the file, so that one string cannot become a thousand.
 
-    def __init__(self, left: int) -> None:
+    Each kind has a budget of its own. What a sound file makes of one kind, it holds: but the same byte can be text,
+    then the bytes that the text is encoded to, then the content of an array.
+    """
+
+    def __init__(self, left: int, kind: str) -> None:
         self.left = left
+        self.kind = kind
 
     def bytes_of(self, raw: Union[str, bytes, bytearray]) -> bytes:
         """Return a copy of the bytes of a str (Python 2's), bytes or bytearray."""
         if not isinstance(raw, (str, bytes, bytearray)):
-            raise pickle.UnpicklingError(f"an array's content is a {type(raw).__name__}, not bytes")
+            raise pickle.UnpicklingError(f"the content of its {self.kind} is a {type(raw).__name__}, not bytes")
         self.left -= len(raw)
         if self.left < 0:
-            raise pickle.UnpicklingError("its arrays are larger than the file")
+            raise pickle.UnpicklingError(f"its {self.kind} are larger than the file")
         return raw.encode("latin1") if isinstance(raw, str) else bytes(memoryview(raw))
 
 
@@ -198,7 +205,8 @@ class _Unpickler(pickle.Unpickler):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.budget = _Budget(len(data))
+        self.arrays = _Budget(len(data), "arrays")
+        self.encoded = _Budget(len(data), "encoded bytes")
         self.ndarray = _Admitted(self._no_call)
         self.globals = {
             ("numpy", "ndarray"): self.ndarray,
@@ -230,11 +238,11 @@ class _Unpickler(pickle.Unpickler):
         if subtype is not self.ndarray:
             raise pickle.UnpicklingError("it builds an array of a type that is not numpy.ndarray")
         array = np.ndarray.__new__(_Array, (0,), np.int8)
-        array.budget = self.budget
+        array.budget = self.arrays
         return array
 
     def _scalar(self, dtype: _Dtype, raw: Union[str, bytes] = b"") -> np.generic:
-        content = self.budget.bytes_of(raw)
+        content = self.arrays.bytes_of(raw)
         _check_shape((), dtype.dtype, content)
         return np.frombuffer(content, dtype.dtype)[0]
 
@@ -246,4 +254,4 @@ class _Unpickler(pickle.Unpickler):
     def _encode(self, text: str, encoding: str) -> bytes:
         if encoding != "latin1":
             raise pickle.UnpicklingError(f"it encodes text as {short(encoding)}, not as latin1")
-        return self.budget.bytes_of(text)
+        return self.encoded.bytes_of(text)
