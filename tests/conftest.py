@@ -7,6 +7,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples in every run, however busy the machine; `make fuzz` draws others.
+settings.register_profile(
+    "fixed",
+    max_examples=60,
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fuzz", settings.get_profile("fixed"), max_examples=500, derandomize=False, print_blob=True)
+settings.load_profile("fixed")
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.detection.pyramid_tiling import (
@@ -32,13 +32,11 @@ def test_windows_overlap_by_what_a_cell_needs():
 side = st.integers(13, 300)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(side, st.integers(13, 1700)), min_size=1, max_size=5), st.booleans())
 def test_every_cell_of_every_level_is_in_one_window_with_its_pixels(sizes, ceil):
     check_cells(sizes, ceil, CELL, STRIDE)
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(20, 300), st.integers(20, 1700)), min_size=1, max_size=5))
 def test_every_cell_of_20_px_too(sizes):
     check_cells(sizes, False, 20, 4)

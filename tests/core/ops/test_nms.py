@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.ops import nms as nms_module
@@ -50,7 +50,6 @@ def test_a_chain_keeps_every_second_box():
     assert nms(boxes, -np.arange(40), 0.3).tolist() == list(range(0, 40, 2))
 
 
-@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["union", "minimum"]), st.sampled_from([0.3, 0.5, 0.7]))
 def test_equals_the_greedy_loop_across_blocks(seed, mode, threshold):
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.backend.runtime import mx
@@ -169,7 +169,6 @@ class TestMagicWord:
         assert np.array_equal(pack.images([3, 1]), images[[3, 1]])
         assert np.array_equal(pack.rows(), rows)
 
-    @settings(max_examples=30, deadline=None)
     @given(parts=st.lists(st.binary(max_size=9), min_size=1, max_size=5), shift=st.integers(0, 3))
     def test_frame_is_what_dmlc_writes(self, tmp_path_factory, parts, shift):
         payload = bytes(shift) + MAGIC_BYTES.join(parts)

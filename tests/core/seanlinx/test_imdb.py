@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.errors import InputError
@@ -259,7 +259,6 @@ def test_test_rows_cannot_be_flipped(tmp_path):
     assert imdb.image_set_index == ["a"]
 
 
-@settings(max_examples=50, deadline=None)
 @given(st.lists(st.lists(st.floats(-2, 2), min_size=4, max_size=4), max_size=5))
 def test_flipping_twice_gives_the_first_rows(targets):
     rows = [{"image": "a", "label": 1, "flipped": False, "bbox_target": np.array(target)} for target in targets]

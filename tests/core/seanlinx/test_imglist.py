@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.errors import InputError
@@ -208,7 +208,6 @@ SAMPLES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(SAMPLES, st.sampled_from([np.float32, np.float64]))
 def test_what_is_written_is_read_back(tmp_path_factory, samples, dtype):
     names, labels, offsets, landmarks = (list(column) for column in zip(*samples)) if samples else ([], [], [], [])
@@ -231,7 +230,6 @@ def test_what_is_written_is_read_back(tmp_path_factory, samples, dtype):
 WORDS = st.sampled_from(["a", "b.jpg", "1", "0", "-1", "-2", "0.5", "7", "nan", "x"])
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(WORDS, min_size=1, max_size=17))
 def test_the_quick_way_and_the_careful_way_agree(words):
     """A line that is plain to the quick way means the same to the careful one."""

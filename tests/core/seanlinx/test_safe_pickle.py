@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -259,14 +259,12 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
 @given(VALUES, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_loads_what_pickle_loads(value, protocol):
     loaded = safe_pickle.loads(pickle.dumps(value, protocol), "x")
     np.testing.assert_equal(loaded, value)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_damaged_pickle_loads_or_is_an_input_error(data):
     whole = bytearray(pickle.dumps([{"image": "a/b.jpg", "label": 1, "bbox_target": np.arange(4.0)}], 2))
@@ -276,7 +274,6 @@ def test_a_damaged_pickle_loads_or_is_an_input_error(data):
         safe_pickle.loads(bytes(whole), "x.pkl")
 
 
-@settings(max_examples=60, deadline=None)
 @given(VALUES, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_the_scan_steps_over_opcodes_as_pickletools_does(value, protocol):
     data = pickle.dumps(value, protocol)

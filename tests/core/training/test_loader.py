@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.errors import InputError
@@ -54,7 +54,6 @@ def count_classes(batch):
 
 
 class TestPermute:
-    @settings(max_examples=60, deadline=None)
     @given(count=st.integers(1, 3000), key=st.integers(0, 2**64 - 1))
     def test_bijection(self, count, key):
         places = permute(np.arange(count), np.full(count, count), keys(key, count))
@@ -88,7 +87,6 @@ class TestOrder:
         filled = EpochOrder([2, 4], [2, 4], 0).filled(np.arange(7))
         assert filled.tolist() == [[0, 0], [0, 1], [0, 2], [1, 2], [1, 3], [1, 4], [2, 4]]
 
-    @settings(max_examples=50, deadline=None)
     @given(st.lists(st.integers(0, 40), min_size=1, max_size=4).filter(any))
     def test_filled(self, sizes):
         order = EpochOrder(sizes, sizes, 0)

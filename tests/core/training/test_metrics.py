@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.backend.runtime import mx
@@ -118,7 +118,6 @@ def test_recall_without_positives_is_nan(labels):
     assert np.isnan(metric.recall_at_precision(np.array(labels), np.full(len(labels), 0.5), 0.9))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from([1, 0, -1]), st.integers(0, 6)), min_size=1, max_size=25),
     st.sampled_from([0.5, 0.8, 1.0]),

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.ops.boxes import iou
@@ -125,7 +125,6 @@ def test_operating_point_counts_scores_above_it():
     assert (empty["recall"], empty["precision"]) == (None, None)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_curve_equals_counting_anew_at_every_threshold(seed):
     """The slow reading of the protocol: at each threshold, walk the kept detections in order of score."""

@@ -7,7 +7,7 @@ import shutil
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment
 
@@ -159,7 +159,6 @@ def test_rectangle_covers_both_rounded_corners_and_is_clipped():
     assert areas.tolist() == [32 * 41, 100 * 10, 0, 1, 0]
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.tuples(st.integers(20, 120), st.integers(20, 120)),
     st.tuples(st.floats(0, 90), st.floats(0, 90)),
@@ -401,7 +400,6 @@ def test_negative_sizes_are_reported(tmp_path, caplog):
     assert "1 images have boxes of negative size (first: a)" in caplog.text
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 4, st.floats(-1e300, 1e300)), max_size=4))
 def test_written_detections_read_back_the_same(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("d") / "d.txt"

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gluon_mtcnn.core.backend.runtime import mx
@@ -121,7 +121,6 @@ boxes_of_a_photo = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(boxes_of_a_photo, boxes_of_a_photo), min_size=1, max_size=3), st.floats(0, 1))
 def test_counts_agree_with_evaluate_boxes(photos, threshold):
     annotations = [
