@@ -76,7 +76,9 @@ def run_python(code, checkout, **environment):
 
 
 def test_the_shim_brings_back_numpys_old_names(checkout):
-    result = run_python("from gluon_mtcnn.core.backend import runtime; import numpy; print(numpy.bool is bool)", checkout)
+    result = run_python(
+        "from gluon_mtcnn.core.backend import runtime; import numpy; print(numpy.bool is bool)", checkout
+    )
     assert result.stdout == "True\n", result.stderr
 
 

@@ -8,10 +8,10 @@ import struct
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core import safe_pickle
-from gluon_mtcnn.core.detection_files import parse_detections
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.imdb_cache import parse_cache
+from gluon_mtcnn.core.seanlinx import safe_pickle
+from gluon_mtcnn.core.seanlinx.detection_files import parse_detections
+from gluon_mtcnn.core.seanlinx.imdb_cache import parse_cache
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 KINDS = ["b1", *(f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)), "f2", "f4", "f8"]
