@@ -57,9 +57,10 @@ def _import_mxnet() -> Any:
 
 mx: Any = _import_mxnet()
 if TYPE_CHECKING:
-    HybridBlock = Any  # MXNet has no type hints
+    Block = Any  # MXNet has no type hints
+    HybridBlock = Any
 else:
-    HybridBlock = mx.gluon.HybridBlock
+    Block, HybridBlock = mx.gluon.Block, mx.gluon.HybridBlock
 
 
 def devices(names: str) -> list[Any]:

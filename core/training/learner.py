@@ -20,7 +20,8 @@ from gluon_mtcnn.core.training import optimizer
 from gluon_mtcnn.core.training.amp import LossScale, check_devices
 from gluon_mtcnn.core.training.config import TrainConfig
 from gluon_mtcnn.core.training.loader import Batch
-from gluon_mtcnn.core.training.loss import TALLY, MultiTaskLoss, RowLosses
+from gluon_mtcnn.core.training.loss import TALLY, RowWeights
+from gluon_mtcnn.core.training.row_errors import RowLosses
 
 KVSTORES = ("local", "device", "nccl")
 NO_LABEL = -3  # of rows that only fill a device's share
@@ -87,7 +88,7 @@ class Learner:
         # have grown to the largest: of two O-Nets that was 4.5 GB, and clearing them took the time of a second device.
         self.rows.hybridize(static_alloc=True, static_shape=True)
         self._scale = LossScale() if config.amp else None
-        self.loss = MultiTaskLoss(
+        self.weigh = RowWeights(
             config.loss, net.spec.landmarks, self.contexts, config.batch_size, **self._loss_over_workers()
         )
         name, options = _OPTIMIZERS[config.optimizer]
@@ -153,7 +154,7 @@ class Learner:
         """Take one step; return the loss (1,), which is still being computed."""
         with mx.autograd.record():
             losses = [self.rows(s.data, s.label, *s.targets) for s in shards]
-        weights, loss, tally = self.loss([s.label for s in shards], losses)
+        weights, loss, tally = self.weigh([s.label for s in shards], losses)
         scale = self._scale.value if self._scale else 1.0
         mx.autograd.backward(losses, head_grads=[w * scale for w in weights] if self._scale else weights)
         if self._gradients:

@@ -10,8 +10,9 @@ import logging
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, Optional, TypeVar
+from typing import Any, Optional, TypeVar
 
 import numpy as np
 
@@ -33,18 +34,22 @@ BLOCK_BYTES = 1 << 21  # of pixels that are made together: what a batch costs be
 _BLOCK = 4  # numbers that Philox makes for each value of its counter
 
 
-class Batch(NamedTuple):
-    """Samples as a net is trained on them.
+@dataclass(frozen=True)
+class Batch:
+    """Samples as a net is trained on them: ``data, label, bbox_target, landmark_target = batch``.
 
     Attributes
     ----------
-    data : (B, 3, S, S) uint8, BGR, contiguous
-    label : (B,) float32
+    data : (n, 3, S, S) uint8, BGR, contiguous
+        Pixels; a net is given ``(data - 127.5) / 128``.
+    label : (n,) float32
         1 positive, 0 negative, -1 part, -2 landmark.
-    bbox_target : (B, 4) float32
-    landmark_target : (B, 10) float32
-    records : (B,) int64
-        Their numbers in the pack.
+    bbox_target : (n, 4) float32
+        ``core.ops.boxes.encode`` of the face against the crop, fractions of its side; zeros for a negative.
+    landmark_target : (n, 10) float32
+        x1 y1 ... x5 y5 as fractions of the crop's side from its corner; zeros unless the label is -2.
+    records : (n,) int64
+        Numbers of the samples in the pack; not among what a batch unpacks into.
     """
 
     data: np.ndarray
@@ -53,11 +58,22 @@ class Batch(NamedTuple):
     landmark_target: np.ndarray
     records: np.ndarray
 
+    def __iter__(self) -> Iterator[np.ndarray]:
+        """Yield data, label, bbox_target and landmark_target."""
+        yield from (self.data, self.label, self.bbox_target, self.landmark_target)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __getitem__(self, rows: Any) -> Batch:
+        """Return the samples that a slice, mask or index array selects; a slice does not copy them."""
+        return Batch(*(field[rows] for field in (*self, self.records)))
+
     def parts(self, sizes: Iterable[int]) -> Iterator[Batch]:
-        """Yield the rows in pieces of these sizes, without copying them."""
+        """Yield the samples in pieces of these sizes, without copying them."""
         start = 0
         for size in sizes:
-            yield Batch(*(field[start : start + size] for field in self))
+            yield self[start : start + size]
             start += size
 
 
@@ -155,14 +171,19 @@ class BatchLoader:
             return _empty_batch(self.pack.size), sizes
         records = self.order.records(epoch, begin, end)[own]
         images, rows = self.pack.read(records)
-        data = planar(images)
-        label, offsets, landmarks = (np.ascontiguousarray(part) for part in (rows[:, 0], rows[:, 1:5], rows[:, 5:]))
+        data, (label, offsets, landmarks) = planar(images), split_rows(rows)
         if self._augment is not None:
             draws = uniform(self.seed, epoch, begin, end)[own]
             if self._augment.changes_shape:
                 draws = np.concatenate([draws, uniform(self.seed, epoch, begin, end, _SHAPE_STREAM)[own]], axis=1)
             data, offsets, landmarks = augment(data, offsets, landmarks, draws, self._augment)
         return Batch(data, label, offsets, landmarks, records), sizes
+
+
+def split_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return labels (n,), offsets (n, 4) and landmarks (n, 10), each contiguous, of a pack's label rows (n, 15)."""
+    label, offsets, landmarks = (np.ascontiguousarray(part) for part in (rows[:, 0], rows[:, 1:5], rows[:, 5:]))
+    return label, offsets, landmarks
 
 
 def _empty_batch(size: int) -> Batch:

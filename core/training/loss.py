@@ -1,13 +1,16 @@
 """MTCNN's multi-task loss with online hard example mining, on the device (Zhang et al. 2016, sections 2.2 and 2.3).
 
-Which rows a term sees: classification labels 1 and 0, box regression 1 and -1, landmarks -2. A step has two phases, so
-that several devices rank and normalise their rows together:
+Rows that a term counts: classification labels 1 and 0, box regression labels 1 and -1, landmarks label -2.
 
-1. ``RowLosses`` on each device gives every row's three losses, (rows, 3); recorded for the backward pass.
-2. ``MultiTaskLoss`` gathers those of all devices on the first one and returns the weight of every row in every term:
-   the gradient of the total loss with respect to the row's loss. They go back to the devices as head gradients.
+`MultiTaskLoss` is the loss for a training loop of one's own: outputs and targets in, one number out.
 
-Nothing is copied to the host. One device takes the same path.
+The trainer takes a step in two phases, and several devices rank and normalise their rows together:
+
+1. `RowLosses` on each device gives every row's three losses, (rows, 3); recorded for the backward pass.
+2. `RowWeights` gathers those of all devices on the first one and returns the weight of every row in every term: the
+   gradient of the total loss with respect to the row's loss. They go back to the devices as head gradients.
+
+Nothing is copied to the host. One device takes the same path. `MultiTaskLoss` is made of the same parts.
 """
 
 from __future__ import annotations
@@ -17,13 +20,11 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.backend.runtime import HybridBlock, mx
-from gluon_mtcnn.core.nets.mtcnn import FromPixels, Net
-from gluon_mtcnn.core.training.amp import mixed_precision
+from gluon_mtcnn.core.backend.runtime import Block, HybridBlock, mx
 from gluon_mtcnn.core.training.config import LossConfig
+from gluon_mtcnn.core.training.row_errors import RowErrors, boxed, classified, with_landmarks
 
 HALF = float(np.log(2)) - 1e-5  # cross-entropy at a probability of 1/2, less what oneDNN's logarithm is off
-SIGMA = 3.0  # of the smooth L1: offsets are fractions of a crop, most of them below 1/9 once a net is trained
 
 
 def kept_counts(ratio: float, size: int) -> np.ndarray:
@@ -33,87 +34,6 @@ def kept_counts(ratio: float, size: int) -> np.ndarray:
     below 5000 at ratio 0.7.
     """
     return np.array([int(ratio * n) for n in range(size + 1)], np.float32)
-
-
-def classified(F: Any, label: Any) -> Any:
-    """Return 1.0 where the row counts for classification."""
-    return label >= 0
-
-
-def boxed(F: Any, label: Any) -> Any:
-    """Return 1.0 where the row counts for box regression: labels 1 and -1."""
-    return F.abs(label) == 1
-
-
-def with_landmarks(F: Any, label: Any) -> Any:
-    """Return 1.0 where the row counts for landmark regression."""
-    return label == -2
-
-
-def cross_entropy(F: Any, logits: Any, label: Any) -> Any:
-    """Return each row's cross-entropy (n,) from logits (n, 2) and labels (n,); 0 for labels below 0."""
-    loss = -F.pick(F.log_softmax(logits, axis=1), F.relu(label), axis=1)
-    return F.where(classified(F, label), loss, F.zeros_like(loss))
-
-
-class RowErrors(HybridBlock):
-    """The losses row by row of what a net returned.
-
-    Input: label (n,), bbox_target (n, 4), landmark_target (n, 10), then logits (n, 2[, 1, 1]), offsets (n, 4[, 1, 1])
-    and, for a net with that head, landmarks (n, 10[, 1, 1]). Output: (n, 3), the columns being cross-entropy, box error
-    and landmark error, 0 where the row does not count for the term.
-    """
-
-    def __init__(self, config: LossConfig, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._config = config
-
-    def hybrid_forward(
-        self,
-        F: Any,
-        label: Any,
-        bbox_target: Any,
-        landmark_target: Any,
-        logits: Any,
-        offsets: Any,
-        landmarks: Any = None,
-    ) -> Any:
-        """Return the losses of each row."""
-        loss = cross_entropy(F, F.reshape(logits, (-1, 2)), label)
-        box = self._row_error(F, F.reshape(offsets, (-1, 4)), bbox_target) * boxed(F, label)
-        if landmarks is None:
-            return F.stack(loss, box, F.zeros_like(loss), axis=1)
-        points = self._row_error(F, F.reshape(landmarks, (-1, 10)), landmark_target) * with_landmarks(F, label)
-        return F.stack(loss, box, points, axis=1)
-
-    def _row_error(self, F: Any, output: Any, target: Any) -> Any:
-        difference = output - target
-        if self._config.regression == "l2":
-            error = F.square(difference)
-        else:
-            error = 2 * F.smooth_l1(difference, scalar=SIGMA)
-        return F.sum(error, axis=1) if self._config.reduction == "sum" else 0.5 * F.mean(error, axis=1)
-
-
-class RowLosses(HybridBlock):
-    """A net and its `RowErrors`, from pixels: one graph, so one call forward and one backward.
-
-    Input: pixels (n, 3, S, S) uint8, label (n,), bbox_target (n, 4) and, for a net with that head, landmark_target
-    (n, 10). Output: (n, 3). `amp` names the 16-bit type in which the net computes; `from_pixels` remains float32.
-    """
-
-    def __init__(self, net: Net, config: LossConfig, amp: str = "", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.from_pixels = FromPixels(net)
-        self.outputs = mixed_precision(self.from_pixels, amp) if amp else self.from_pixels
-        self.errors = RowErrors(config)
-
-    def hybrid_forward(self, F: Any, pixels: Any, label: Any, bbox_target: Any, landmark_target: Any = None) -> Any:
-        """Return the losses of each row."""
-        outputs = self.outputs(pixels)
-        if self.outputs is not self.from_pixels:
-            outputs = [F.cast(output, "float32") for output in outputs]
-        return self.errors(label, bbox_target, landmark_target, *outputs)
 
 
 class RowKeys(HybridBlock):
@@ -186,7 +106,7 @@ class WeighRows(HybridBlock):
         return weights, F.reshape(F.sum(weights * losses), (1,))
 
 
-class MultiTaskLoss:
+class RowWeights:
     """Phase two: the weights of all devices' rows, ranked and normalised over the whole batch.
 
     Parameters
@@ -245,6 +165,68 @@ class MultiTaskLoss:
         ends = np.cumsum(sizes)
         shares = [weights[end - n : end].as_in_context(c) for n, end, c in zip(sizes, ends.tolist(), self._contexts)]
         return shares, loss, tally
+
+
+class MultiTaskLoss(Block):
+    """The multi-task loss of a batch with online hard example mining, for a training loop of one's own.
+
+    The gradient is that of the trainer's two phases. Rows are ranked and normalised in the batch that is given, on its
+    device. The result is a mean already: call ``trainer.step(1)``.
+
+    Parameters
+    ----------
+    config : LossConfig, optional
+        Weights of the terms, share of the rows that mining keeps, kind of the regression error.
+
+    Examples
+    --------
+    >>> loss = MultiTaskLoss()
+    >>> outputs = mx.nd.array([[0, 3], [1, 0]]), mx.nd.zeros((2, 4))
+    >>> loss(outputs, mx.nd.array([1, 0]), mx.nd.zeros((2, 4))).shape
+    (1,)
+    """
+
+    def __init__(self, config: Optional[LossConfig] = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._config = LossConfig() if config is None else config
+        self._errors = RowErrors(self._config)
+        self._weights: dict[Any, tuple[int, RowWeights]] = {}  # by device: the largest batch that they serve
+
+    def forward(self, outputs: Sequence[Any], label: Any, bbox_target: Any, landmark_target: Any = None) -> Any:
+        """Return the loss (1,).
+
+        Parameters
+        ----------
+        outputs : what a net returned
+            Logits (n, 2[, 1, 1]), offsets (n, 4[, 1, 1]) and, of a net with that head, landmarks (n, 10[, 1, 1]).
+        label : (n,) float32
+            1 positive, 0 negative, -1 part, -2 landmark.
+        bbox_target : (n, 4) float32
+            Offsets as fractions of the crop's side; rows of other labels than 1 and -1 do not count.
+        landmark_target : (n, 10) float32
+            ``x1 y1 .. x5 y5`` as fractions of the crop's side; rows of other labels than -2 do not count. A net without
+            the head needs none.
+
+        Raises
+        ------
+        ValueError
+            The net returned landmarks and there is no `landmark_target`.
+        """
+        if len(outputs) == 3 and landmark_target is None:
+            raise ValueError("landmark_target is missing, but the net returned landmarks")
+        losses = self._errors(label, bbox_target, landmark_target, *outputs)
+        with mx.autograd.pause():
+            weights = self._row_weights(losses)([label], [losses.detach()])[0][0]
+        return mx.nd.sum(weights * losses).reshape(1)
+
+    def _row_weights(self, losses: Any) -> RowWeights:
+        """Return phase two for as many rows as there are, on their device."""
+        context, rows = losses.context, len(losses)
+        size, weights = self._weights.get(context, (-1, None))
+        if weights is None or rows > size:
+            weights = RowWeights(self._config, True, [context], rows)  # without the head all landmark losses are 0
+            self._weights[context] = rows, weights
+        return weights
 
 
 def _gather(arrays: Sequence[Any], context: Any) -> Any:

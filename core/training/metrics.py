@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.training.config import LossConfig
-from gluon_mtcnn.core.training.loss import RowErrors, boxed, classified, cross_entropy, with_landmarks
+from gluon_mtcnn.core.training.row_errors import RowErrors, boxed, classified, cross_entropy, with_landmarks
 
 PRECISION = 0.95
 
@@ -258,6 +258,40 @@ class MultiTaskError(RowMetric):
         sums, rows = self._total()
         terms = (self._weights * sums)[rows > 0] / rows[rows > 0]
         return self.name, float(terms.sum()) if len(terms) else float("nan")
+
+
+class MultiTaskMetric(mx.metric.CompositeEvalMetric):
+    """Accuracy, cross-entropy and regression errors of a batch, for a training loop of one's own.
+
+    Each figure looks only at the labels that it is about: a part or a landmark sample does not dilute the accuracy.
+    `get` returns the names ``accuracy, log_loss, box_error, landmark_error`` and their values over all batches since
+    `reset`; nan where no row counted, as for the landmark error of a net without that head.
+
+    Examples
+    --------
+    >>> metric = MultiTaskMetric()
+    >>> label, outputs = mx.nd.array([1, 0]), [mx.nd.array([[0, 3], [1, 0]]), mx.nd.zeros((2, 4))]
+    >>> metric.update([label, mx.nd.zeros((2, 4)), mx.nd.zeros((2, 10))], outputs)
+    >>> dict(metric.get_name_value())["accuracy"]
+    1.0
+    """
+
+    def __init__(self, name: str = "multi_task", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        for kind in (Accuracy, LogLoss, BoxError, LandmarkError):
+            self.add(kind())
+
+    def update(self, labels: Sequence[Any], preds: Sequence[Any]) -> None:
+        """Add a batch of one device.
+
+        Parameters
+        ----------
+        labels : label (n,), bbox_target (n, 4), landmark_target (n, 10)
+            As in `core.training.loader.Batch`.
+        preds : what the net returned
+            Logits (n, 2[, 1, 1]), offsets (n, 4[, 1, 1]) and, of a net with that head, landmarks (n, 10[, 1, 1]).
+        """
+        super().update(list(labels), list(preds))
 
 
 def validation_metrics(config: LossConfig) -> mx.metric.CompositeEvalMetric:

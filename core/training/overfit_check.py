@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from gluon_mtcnn.core.nets.mtcnn import Net
+from gluon_mtcnn.core.ops.image import planar
 from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.training.config import TrainConfig
 from gluon_mtcnn.core.training.learner import Learner, split_batch
-from gluon_mtcnn.core.training.loader import Batch
+from gluon_mtcnn.core.training.loader import Batch, split_rows
 from gluon_mtcnn.core.training.metrics import validation_metrics
 
 SAMPLES = 20
@@ -28,8 +29,7 @@ def sample_batch(pack: Pack, count: int = SAMPLES) -> Batch:
     place = np.concatenate([np.arange(len(members)) for members in by_class])
     records = np.concatenate(by_class)[np.argsort(place, kind="stable")][:count]
     images, rows = pack.read(records)
-    data = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-    return Batch(data, rows[:, 0].copy(), rows[:, 1:5].copy(), rows[:, 5:].copy(), records)
+    return Batch(planar(images), *split_rows(rows), records)
 
 
 def overfit(net: Net, pack: Pack, config: TrainConfig, contexts: Sequence[Any], steps: int = STEPS) -> dict[str, Any]:

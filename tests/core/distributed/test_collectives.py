@@ -52,8 +52,7 @@ def train(name, kvstore, job=None):
     losses = []
     for batch in batches(SIZES[net]):
         start, stop = split_slots(len(batch.label), ROWS, workers, 0)[rank : rank + 2]
-        share = Batch(*(field[start:stop] for field in batch))
-        losses.append(learner.step(learner.place(share), lr).asscalar())
+        losses.append(learner.step(learner.place(batch[start:stop]), lr).asscalar())
     arrays = learner.state()[0]
     return {**arrays, "losses": np.array(losses)}
 

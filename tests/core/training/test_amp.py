@@ -1,5 +1,7 @@
 """Mixed precision. MXNet's CPUs know bfloat16, not float16, so the graph is run with that; it has the same casts."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from gluon_mtcnn.core.training.amp import FIRST_SCALE, LARGEST_SCALE, STEPS_TO_D
 from gluon_mtcnn.core.training.config import LossConfig, default_config
 from gluon_mtcnn.core.training.learner import Learner
 from gluon_mtcnn.core.training.loader import Batch
-from gluon_mtcnn.core.training.loss import RowLosses
+from gluon_mtcnn.core.training.row_errors import RowLosses
 
 SIZES = {"pnet": 12, "rnet": 24}
 
@@ -81,7 +83,7 @@ def test_an_overflow_leaves_the_step_out():
     learner.step(learner.place(batch), 0.003)
     before, _ = learner.state()
     learner._scale.value = 1e30
-    learner.step(learner.place(batch._replace(bbox_target=batch.bbox_target + 1e10)), 0.003)
+    learner.step(learner.place(replace(batch, bbox_target=batch.bbox_target + 1e10)), 0.003)
     after, _ = learner.state()
     for name in weights(learner):
         np.testing.assert_array_equal(after[name], before[name], err_msg=name)

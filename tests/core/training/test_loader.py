@@ -45,8 +45,14 @@ def keys(value, count):
     return np.full(count, value, np.uint64)
 
 
+def columns(batch):
+    """Return all arrays of a batch, the record numbers too; other things as they are."""
+    return list(vars(batch).values()) if isinstance(batch, Batch) else list(batch)
+
+
 def same(first, second):
-    return all(np.array_equal(a, b) for a, b in zip(first, second))
+    first, second = columns(first), columns(second)
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second))
 
 
 def count_classes(batch):
@@ -326,7 +332,7 @@ class TestColour:
 
     def test_arguments_stay(self, pack):
         batch = BatchLoader(pack, 139, prefetch=0).batch(0, 0)
-        before = [part.copy() for part in batch]
+        before = [part.copy() for part in columns(batch)]
         augment(
             batch.data, batch.bbox_target, batch.landmark_target, uniform(0, 0, 0, 139), AugmentSpec(mirror=1, blur=1)
         )
@@ -346,9 +352,14 @@ class TestBatches:
         assert batch.data.flags.c_contiguous
         images, rows = pack.read(batch.records)
         assert np.array_equal(batch.data, images.transpose(0, 3, 1, 2))
-        assert np.array_equal(np.column_stack(batch[1:4]), rows)
-        assert [part.shape for part in batch[1:]] == [(32,), (32, 4), (32, 10), (32,)]
-        assert all(part.dtype == np.float32 for part in batch[1:4])
+        data, *targets = batch
+        assert data is batch.data
+        assert np.array_equal(np.column_stack(targets), rows)
+        assert [part.shape for part in (*targets, batch.records)] == [(32,), (32, 4), (32, 10), (32,)]
+        assert all(part.dtype == np.float32 for part in targets)
+        positives = batch[batch.label == 1]
+        assert len(positives) == len(positives.records) == np.count_nonzero(batch.label == 1)
+        assert np.array_equal(pack.images(positives.records), positives.data.transpose(0, 2, 3, 1))
 
     def test_planar(self):
         images = np.arange(2 * 5 * 5 * 3, dtype=np.uint8).reshape(2, 5, 5, 3)
@@ -439,7 +450,7 @@ class TestBatches:
             sizes = [len(part.label) for part in parts]
             assert max(sizes) - min(sizes) <= 1
             assert sum(sizes) == loaders[0].rows(number)
-            assert same([np.concatenate(field) for field in zip(*parts)], whole)
+            assert same([np.concatenate(column) for column in zip(*map(columns, parts))], whole)
             assert all(part.data.shape[1:] == (3, 12, 12) for part in parts)
 
     @pytest.mark.parametrize("shard", [(0, 1), (1, 3)])

@@ -8,11 +8,11 @@ from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.training.config import LossConfig, default_config
 from gluon_mtcnn.core.training.loss import (
     MultiTaskLoss,
-    RowErrors,
-    RowLosses,
+    RowWeights,
     kept_counts,
     read_tally,
 )
+from gluon_mtcnn.core.training.row_errors import RowErrors, RowLosses
 
 SEANLINX = default_config("onet", "seanlinx").loss
 
@@ -62,7 +62,7 @@ def gradients(config, arrays, splits=()):
             output.attach_grad()
     with mx.autograd.record():
         losses = [errors(*shard) for shard in on_device]
-    weights, loss, tally = MultiTaskLoss(config, True, contexts, len(arrays[0]))([s[0] for s in on_device], losses)
+    weights, loss, tally = RowWeights(config, True, contexts, len(arrays[0]))([s[0] for s in on_device], losses)
     mx.autograd.backward(losses, head_grads=weights)
     outputs = [np.concatenate([s[i].grad.asnumpy() for s in on_device]) for i in (3, 4, 5)]
     return loss.asscalar(), outputs, tally.asnumpy()
@@ -194,21 +194,21 @@ def test_tally_counts_hits_losses_and_rows():
 
 def test_without_a_landmark_head_no_row_counts_for_landmarks():
     label = mx.nd.array([-2, 1])
-    weights, _, tally = MultiTaskLoss(LossConfig(), False, [mx.cpu()], 2)([label], [mx.nd.ones((2, 3))])
+    weights, _, tally = RowWeights(LossConfig(), False, [mx.cpu()], 2)([label], [mx.nd.ones((2, 3))])
     assert weights[0][:, 2].asnumpy().tolist() == [0, 0]
     assert np.isnan(read_tally(tally.asnumpy())["landmark_loss"])
 
 
 def test_counts_can_be_summed_over_workers():
     arrays = [mx.nd.array([1, 1, -1]), mx.nd.ones((3, 3))]
-    alone = MultiTaskLoss(LossConfig(ohem=1.0), True, [mx.cpu()], 3)
-    two = MultiTaskLoss(LossConfig(ohem=1.0), True, [mx.cpu()], 3, reduce_counts=lambda counts: counts * 2)
+    alone = RowWeights(LossConfig(ohem=1.0), True, [mx.cpu()], 3)
+    two = RowWeights(LossConfig(ohem=1.0), True, [mx.cpu()], 3, reduce_counts=lambda counts: counts * 2)
     one_weights, two_weights = (loss([arrays[0]], [arrays[1]])[0][0].asnumpy() for loss in (alone, two))
     np.testing.assert_allclose(two_weights * 2, one_weights)
 
 
 def test_a_batch_beyond_the_table_is_refused():
-    loss = MultiTaskLoss(LossConfig(), True, [mx.cpu()], 4)
+    loss = RowWeights(LossConfig(), True, [mx.cpu()], 4)
     with pytest.raises(ValueError, match="a batch may have 5 rows, but got 6"):
         loss([mx.nd.ones(6)], [mx.nd.ones((6, 3))])
 
@@ -248,3 +248,53 @@ def test_hybridized_row_losses_equal_imperative_ones(spec):
 def test_bad_configuration(changes, message):
     with pytest.raises(ValueError, match=message):
         LossConfig(**changes)
+
+
+@pytest.mark.parametrize("landmarks", [True, False])
+@pytest.mark.parametrize(("net", "side"), {"pnet": 12, "rnet": 24, "onet": 48}.items())
+def test_the_loss_of_a_hand_written_loop_has_the_trainers_gradients(net, side, landmarks):
+    """One call and `backward` against the trainer's two phases, whatever the size of the batch."""
+    config = default_config(net).loss
+    built = build(NetSpec(net, landmarks=landmarks))
+    initialise(built)
+    loss, phases = MultiTaskLoss(config), RowLosses(built, config)
+    for rows in (9, 30, 21):
+        label, bbox_target, landmark_target, *_ = (mx.nd.array(a) for a in make_rows(rows, seed=rows))
+        pixels = mx.nd.array(np.random.default_rng(rows).integers(0, 256, (rows, 3, side, side)), dtype="uint8")
+        with mx.autograd.record():
+            row_losses = phases(pixels, label, *(bbox_target, landmark_target)[: 1 + landmarks])
+        weights, expected, _ = RowWeights(config, landmarks, [mx.cpu()], rows)([label], [row_losses])
+        mx.autograd.backward([row_losses], head_grads=weights)
+        gradients = [p.grad().asnumpy().copy() for p in built.collect_params().values()]
+        with mx.autograd.record():
+            got = loss(built((pixels.astype("float32") - 127.5) / 128), label, bbox_target, landmark_target)
+        got.backward()
+        assert got.shape == (1,)
+        assert got.asscalar() == pytest.approx(expected.asscalar(), rel=1e-6)
+        assert any(gradient.any() for gradient in gradients)
+        for parameter, gradient in zip(built.collect_params().values(), gradients):
+            np.testing.assert_allclose(parameter.grad().asnumpy(), gradient, atol=1e-6, err_msg=parameter.name)
+
+
+def test_the_loss_equals_the_formula_and_hybridizes():
+    arrays = make_rows(40, seed=3)
+    label, bbox_target, landmark_target, *outputs = (mx.nd.array(a) for a in arrays)
+    for config in (LossConfig(), SEANLINX, LossConfig((1, 0.5, 1), ohem=1.0, regression="smooth_l1")):
+        loss = MultiTaskLoss(config)
+        values = []
+        for hybrid in (False, True):
+            loss.hybridize(hybrid)
+            values.append(loss(outputs, label, bbox_target, landmark_target).asscalar())
+        assert values[0] == pytest.approx(values[1], rel=1e-6)
+        if config.regression == "l2":
+            assert values[0] == pytest.approx(numpy_loss(config, *arrays), rel=1e-5)
+    assert MultiTaskLoss()(outputs, label, bbox_target, landmark_target).asscalar() == pytest.approx(
+        numpy_loss(LossConfig(), *arrays), rel=1e-5
+    )
+
+
+def test_the_loss_wants_landmark_targets_where_the_net_has_landmarks():
+    label, bbox_target, _, *outputs = (mx.nd.array(a) for a in make_rows(5))
+    with pytest.raises(ValueError, match="landmark_target is missing"):
+        MultiTaskLoss()(outputs, label, bbox_target)
+    assert np.isfinite(MultiTaskLoss()(outputs[:2], label, bbox_target).asscalar())

@@ -186,3 +186,18 @@ def test_calibrated_log_loss_gathers_batches():
         gathered.update([label[part.start : part.stop]], [logits[part.start : part.stop]])
     expected = calibrated_log_loss(label.asnumpy(), (logits[:, 1] - logits[:, 0]).asnumpy())
     assert gathered.get() == ("calibrated_log_loss", pytest.approx(expected))
+
+
+def test_the_metric_of_a_hand_written_loop_ignores_other_labels():
+    rows = [*ROWS, *[(-1, 0.01, 0.5, 9)] * 3, *[(-2, 0.01, 9, 0.25)] * 3]
+    whole = metric.MultiTaskMetric()
+    whole.update(*batch(rows[:5]))
+    whole.update(*batch(rows[5:], spatial=True))
+    expected = {"accuracy": 3 / 5, "log_loss": LOG_LOSS, "box_error": (0.1 + 0.3 + 4 * 0.5) / 6, "landmark_error": 0.25}
+    assert dict(whole.get_name_value()) == pytest.approx(expected, rel=1e-5)
+    assert isinstance(whole, mx.metric.EvalMetric)
+    targets, outputs = batch(rows)
+    whole.reset()
+    assert np.isnan(whole.get()[1]).all()
+    whole.update(tuple(targets), tuple(outputs[:2]))
+    assert np.isnan(dict(whole.get_name_value())["landmark_error"])
