@@ -15,6 +15,7 @@ TOPS = ("core", "prepare_data", "tools", "example")
 # From the ground up. A room may import rooms before it. `gluon_mtcnn` is the door: only its version is imported.
 ROOMS = (
     "model",
+    "core.processes",
     *("core.errors", "core.types", "core.ops", "core.files", "core.backend", "core.packs", "core.seanlinx"),
     *("core.distributed", "core.nets", "core.convert", "core.detection", "core.training", "core.detector", "core.imdb"),
     *("prepare_data.executors", "prepare_data.annotations", "prepare_data.sampling", "prepare_data.seanlinx"),
@@ -24,6 +25,7 @@ ROOMS = (
     "example",
 )
 WITHOUT_MXNET = (
+    "core.processes",
     *("core.errors", "core.types", "core.ops", "core.files", "core.packs", "core.seanlinx"),
     *("prepare_data.executors", "prepare_data.annotations", "prepare_data.sampling", "prepare_data.seanlinx"),
     *("prepare_data.packing", "prepare_data.synthetic"),

@@ -7,10 +7,8 @@ a summary. Another executor (a cluster's) can run the same units.
 from __future__ import annotations
 
 import multiprocessing
-import multiprocessing.connection
 import os
 import signal
-import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +18,8 @@ from typing import Any, Callable, Optional, Protocol
 import cv2
 from tqdm import tqdm
 
+from gluon_mtcnn.core.processes.owner import leave, watch_owner
+
 UNITS_AHEAD = 2  # units handed out a worker; bounds what waits in memory
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -28,18 +28,12 @@ class WorkerError(RuntimeError):
     """A worker process ended without an answer: killed, or out of memory."""
 
 
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
-
-
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
     cv2.setNumThreads(1)
-    # A killed parent cannot tell its workers, and they would wait for it for ever.
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        watch_owner(parent.sentinel, leave)
 
 
 class UnitRunner(Protocol):

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from gluon_mtcnn.core.errors import CommandFailedError, InputError
+from gluon_mtcnn.core.processes.owner import watch_owner
 
 log = logging.getLogger(__name__)
 SIGNAL_SECONDS = 2.0  # in which a command ends by itself after Ctrl-C, which reaches it too
@@ -101,10 +102,8 @@ def _end(process: subprocess.Popen) -> None:
     process.kill()
 
 
-def _end_with_owner() -> None:
-    """Interrupt this process when the pipe closes."""
-    while os.read(sys.stdin.fileno(), 1 << 12):
-        pass
+def _interrupt() -> None:
+    """Interrupt this process as Ctrl-C does, and end it where that does not."""
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # also breaks off a wait
     time.sleep(END_SECONDS)
     os._exit(130)
@@ -115,7 +114,7 @@ def main() -> int:
     from gluon_mtcnn.tools.cli import main as cli
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
-    threading.Thread(target=_end_with_owner, daemon=True).start()
+    watch_owner(sys.stdin.fileno(), _interrupt)
     return cli.main(sys.argv[1:])
 
 

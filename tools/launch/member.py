@@ -7,10 +7,8 @@ prints goes to its log. A worker is given a command of gluon-mtcnn.
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import signal
 import socket
 import sys
 import threading
@@ -19,25 +17,25 @@ import traceback
 from typing import Any, TextIO
 
 from gluon_mtcnn.core.distributed.heartbeat import NOW
+from gluon_mtcnn.core.processes.owner import kill_with_parent, leave, watch_owner
 from gluon_mtcnn.tools.cli import main as cli
 
 BEAT_SECONDS = 1.0
 LOOPBACK = "127.0.0.1"
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def main() -> int:
     """Be the member that the environment describes; return a worker's exit code."""
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    _end_with_parent()
+    kill_with_parent()
     first: dict[str, Any] = {"pid": os.getpid()}
     if os.environ["DMLC_ROLE"] == "scheduler":
         first.update(_choose_address())
     else:
         os.environ.setdefault("DMLC_NODE_HOST", address_towards(os.environ["DMLC_PS_ROOT_URI"]))
     threading.Thread(target=_report, args=(reports, first), daemon=True).start()
-    threading.Thread(target=_end_with_launcher, daemon=True).start()
+    watch_owner(sys.stdin.fileno(), leave)
     role = os.environ["DMLC_ROLE"]
     if role == "worker":
         _share_cores(sys.argv[1:])
@@ -48,18 +46,6 @@ def main() -> int:
     os.environ["DMLC_ROLE"] = role
     serve()
     return 0
-
-
-def _end_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends, also one that is stopped or hangs; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))
-
-
-def _end_with_launcher() -> None:
-    while os.read(sys.stdin.fileno(), 1 << 12):
-        pass
-    os._exit(1)
 
 
 def _report(reports: TextIO, first: dict[str, Any]) -> None:
