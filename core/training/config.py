@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Any, Optional
 
+from gluon_mtcnn.core.files.plain import json_values
+
 RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
@@ -144,13 +146,7 @@ class TrainConfig:
         """Return the values as JSON can hold them; what came later and is not used is left out: older runs resume."""
         fields = dataclasses.fields(self)
         unused = {f.name for f in fields if f.name in _CAME_LATER and getattr(self, f.name) == f.default}
-        return {name: _plain(value) for name, value in dataclasses.asdict(self).items() if name not in unused}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _plain(item) for name, item in value.items()}
-    return list(value) if isinstance(value, tuple) else value
+        return json_values(self, unused)
 
 
 # Batch, and (lr, wd) of each optimizer, by net; the first is the default. At the P-Net's rate SGD diverges in the

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Callable, Optional
@@ -22,6 +22,7 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json, replacing, sha256, write_json
+from gluon_mtcnn.core.files.plain import json_values
 from gluon_mtcnn.core.ops.boxes import intersection, sides, square
 from gluon_mtcnn.core.ops.image import read
 from gluon_mtcnn.core.seanlinx.detection_files import read_detections, write_detections
@@ -91,9 +92,8 @@ class Mining:
 
     def describe(self) -> dict[str, Any]:
         """Return the values as JSON has them; what is not used is left out, so that it changes no digest."""
-        values = {**asdict(self), "thresholds": list(self.thresholds), "rescale": list(self.rescale)}
-        unused = {"rescale": not self.rescale, "seed": not self.rescale, "own": not self.own}
-        return {name: value for name, value in values.items() if not unused.get(name)}
+        unused = [*([] if self.rescale else ["rescale", "seed"]), *([] if self.own else ["own"])]
+        return json_values(self, unused)
 
     def last_stage(self, net: str) -> str:
         """Return the last net of the cascade that mines for a net."""

@@ -10,11 +10,12 @@ section III-A) by the best IoU with any face: positive from .65, part from .4, n
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Optional
 
 import numpy as np
 
+from gluon_mtcnn.core.files.plain import json_values
 from gluon_mtcnn.core.ops.boxes import area, encode, extents, intersection, sides
 from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE, Annotation, Crops
 
@@ -79,8 +80,7 @@ class Recipe:
 
     def describe(self) -> dict[str, Any]:
         """Return the values as JSON has them; what came later and is not used is left out: it changes no digest."""
-        unused = set() if self.landmark_shift else {"landmark_shift"}
-        return {name: value for name, value in asdict(self).items() if name not in unused}
+        return json_values(self, () if self.landmark_shift else ("landmark_shift",))
 
     def for_cell(self, cell: int) -> Recipe:
         """Return the recipe for a P-Net with cells of this side, which sees nothing smaller unless faces are.
