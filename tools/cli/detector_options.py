@@ -1,80 +1,139 @@
-"""The options with which ``detect`` and every ``evaluate ... --images`` open a detector."""
+"""How a detector is opened: one dataclass of options, the command line's spelling of them, and the opening."""
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.cli.options import positive_float, three_thresholds
 
 LOW_LAST_THRESHOLD = 0.002  # keeps nearly all that O-Net sees, so that a curve reaches its right end
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class DetectorOptions:
+    """How to open a detector: what ``--model --min-face --thresholds --engine --compat --look-again`` say.
+
+    Attributes
+    ----------
+    model : path of a model folder, optional
+        Default: the model that ships with the package.
+    min_face : float
+        Shorter side of the smallest face to find, pixels.
+    thresholds : three floats, optional
+        Scores above which P-, R- and O-Net keep a box. Default: what the function that opens the detector says.
+    engine : {"mxnet", "onnx", "plain"}
+        What runs the nets.
+    compat : {"seanlinx", "official"}, optional
+        Repeat the arithmetic of another project.
+    look_again : bool, optional
+        Run O-Net with test-time augmentation. Default: if it has a landmark head and `compat` is not given.
+    """
+
+    model: Optional[PathLike] = None
+    min_face: float = 20
+    thresholds: Optional[tuple[float, ...]] = None
+    engine: str = "mxnet"
+    compat: Optional[str] = None
+    look_again: Optional[bool] = None
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> DetectorOptions:
+        """Return the options among some values by name, such as ``vars(args)``; others are left out."""
+        return cls(**_values_of(cls, values))
+
+    def detector_arguments(self) -> dict[str, Any]:
+        """Return the keyword arguments of a Detector, model and thresholds aside."""
+        return {name: getattr(self, name) for name in ("engine", "min_face", "compat", "look_again")}
+
+
+def _values_of(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {field.name: values[field.name] for field in fields(cls) if field.name in values}
+
+
+def options_with_detector(cls: type[T], args: argparse.Namespace) -> T:
+    """Fill a dataclass of options, whose field `detector` is of DetectorOptions, from parsed options by name."""
+    return cls(detector=DetectorOptions.from_values(vars(args)), **_values_of(cls, vars(args)))  # type: ignore[call-arg]
 
 
 def add_detector_options(
     parser: argparse.ArgumentParser,
-    thresholds: str = "the model's first two and .002",
+    thresholds: str = "the model's first two and 0.002",
     title: str = "detector (with --images)",
     engine: bool = True,
 ) -> None:
-    """Add --model, --min-face, --thresholds, --engine, --compat and --look-again.
+    """Add the options that `DetectorOptions` has fields for.
 
-    `thresholds` and `title` are texts of the help.
-
-    Without `engine`, a command that runs several has no --engine.
+    Parameters
+    ----------
+    parser : argument parser
+    thresholds, title : str
+        Texts of the help: the default thresholds, and the heading of the group.
+    engine : bool
+        Offer --engine; False for a command that runs all engines.
     """
     group = parser.add_argument_group(title)
     group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
     group.add_argument(
-        "--min-face", type=positive_float, default=20, metavar="PX", help="smallest face, default %(default)s"
+        "--min-face",
+        type=positive_float,
+        default=DetectorOptions.min_face,
+        metavar="PX",
+        help="smallest face to find, default %(default)s",
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
     if engine:
-        text = "what runs the nets, default %(default)s; plain: as the original does, to compare"
-        group.add_argument("--engine", choices=ENGINES, default="mxnet", help=text)
+        text = "what runs the nets, default %(default)s; plain: as the original does, for comparison"
+        group.add_argument("--engine", choices=ENGINES, default=DetectorOptions.engine, help=text)
     group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
-    text = (
-        "O-Net sees each face several times, or once (default: several times if it gives points and without --compat)"
-    )
+    text = "run O-Net with test-time augmentation (default: if it has a landmark head and --compat is not given)"
     group.add_argument("--look-again", action=argparse.BooleanOptionalAction, help=text)
 
 
-def detector_arguments(args: argparse.Namespace) -> dict[str, Any]:
-    """Return what a Detector takes of the options of `add_detector_options`, model and thresholds aside."""
-    names = ("engine", "min_face", "compat", "look_again")
-    return {name: getattr(args, name) for name in names if hasattr(args, name)}
+def open_model(folder: Optional[PathLike] = None) -> Any:
+    """Open a model folder.
 
+    Parameters
+    ----------
+    folder : path, optional
+        Default: the model that ships with the package.
 
-def open_model(args: argparse.Namespace) -> Any:
-    """Return the gluon_mtcnn.core.nets.model_folder.Model that --model names, or the default one.
+    Returns
+    -------
+    gluon_mtcnn.core.nets.model_folder.Model
 
     Raises
     ------
     InputError
-        There is none, or it cannot be read.
+        There is no model, or it cannot be read.
     """
-    folder = Path(args.model or DEFAULT_MODEL)
-    if not args.model and not (folder / "model.json").is_file():
-        raise InputError(f"{folder}: no default model is installed: give --model DIR")
+    path = Path(folder or DEFAULT_MODEL)
+    if not folder and not (path / "model.json").is_file():
+        raise InputError(f"{path}: no default model is installed: give --model DIR")
     # Photos are spread over --num-workers threads; operators that spread over the cores too would be in their way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     from gluon_mtcnn.core.nets.model_folder import load_model
 
-    return load_model(folder)
+    return load_model(path)
 
 
-def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ...]] = None) -> tuple[Any, float]:
-    """Open the detector with which a command evaluates.
+def open_detector(options: DetectorOptions, thresholds: Optional[tuple[float, ...]] = None) -> tuple[Any, float]:
+    """Open the detector with which an evaluation runs.
 
     Parameters
     ----------
-    args : parsed options of `add_detector_options`
+    options : DetectorOptions
     thresholds : three floats, optional
-        When the user gave none; by default the model's first two and .002, so that curves are full.
+        Used where the options have none. Default: the model's first two and 0.002, so that curves are full.
 
     Returns
     -------
@@ -87,10 +146,10 @@ def open_detector(args: argparse.Namespace, thresholds: Optional[tuple[float, ..
     InputError
         No model, a net missing, or an option out of range.
     """
-    model = open_model(args)
+    model = open_model(options.model)
     model.require(NETS)
     from gluon_mtcnn.core.detection.detector import Detector
 
     own = model.thresholds
-    used = args.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
-    return Detector(model, thresholds=used, **detector_arguments(args)), max(own[2], used[2])
+    used = options.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
+    return Detector(model, thresholds=used, **options.detector_arguments()), max(own[2], used[2])

@@ -27,7 +27,7 @@ from gluon_mtcnn.core.files.atomic import replacing_text
 from gluon_mtcnn.core.files.threads import map_clones
 from gluon_mtcnn.core.ops.boxes import area, clip, rescale
 from gluon_mtcnn.core.types import NETS, Detections
-from gluon_mtcnn.tools.cli.detector_options import add_detector_options, detector_arguments, open_model
+from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_model
 from gluon_mtcnn.tools.cli.options import finite_float, fraction, output_dir, output_file, positive_int
 from gluon_mtcnn.tools.detect.chips import CHIP_SIZE, DEFAULT_MARGIN
 from gluon_mtcnn.tools.detect.media import Frame, Source, count_frames, find_sources, quiet_opencv, read_frames
@@ -110,10 +110,15 @@ def run(args: argparse.Namespace) -> int:
     alone = len(sources) == 1  # one named input that is bad ends the command
     if sources[0].problem and (alone or args.strict):
         raise InputError(sources[0].problem)
-    model = open_model(args)
+    model = open_model(args.model)
     from gluon_mtcnn.core.detection.detector import Detector
 
-    detector = Detector(model, thresholds=args.thresholds, last_stage=args.last_stage, **detector_arguments(args))
+    detector = Detector(
+        model,
+        thresholds=args.thresholds,
+        last_stage=args.last_stage,
+        **DetectorOptions.from_values(vars(args)).detector_arguments(),
+    )
     landmarks = model.nets[detector.kinds[-1]].spec.landmarks
     with ExitStack() as stack:
         outputs = Outputs(_open_outputs(args, sources, landmarks, stack))

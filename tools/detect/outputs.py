@@ -25,7 +25,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
 from gluon_mtcnn.tools.detect.media import Frame, Source
 from gluon_mtcnn.tools.evaluate.fddb.files import SEANLINX_ROW, image_name, rectangles, write_entry
-from gluon_mtcnn.tools.evaluate.wider.files import write_official
+from gluon_mtcnn.tools.evaluate.wider.files import write_text_folder
 
 POINT_NAMES = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
@@ -220,7 +220,7 @@ class WiderOutput(Output):
 
     def add(self, found: Found) -> None:
         """Write a frame's file."""
-        write_official(self._folder, {wider_name(found.frame): found.faces.as_array().astype(np.float64)})
+        write_text_folder(self._folder, {wider_name(found.frame): found.faces.as_array().astype(np.float64)})
 
 
 def wider_name(frame: Frame) -> str:

@@ -163,7 +163,7 @@ def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entries
 
 
-def read_detections(path: PathLike) -> dict[str, np.ndarray]:
+def read_json_detections(path: PathLike) -> dict[str, np.ndarray]:
     """Read a JSON file ``{name: [[x1, y1, x2, y2, score], ...]}``.
 
     Returns
@@ -181,8 +181,8 @@ def read_detections(path: PathLike) -> dict[str, np.ndarray]:
     return {name: check_rows(rows, f"{path}: {name!r}") for name, rows in entries.items()}
 
 
-def write_detections(path: PathLike, detections: Mapping[str, np.ndarray]) -> None:
-    """Write detections so that `read_detections` gives back the same numbers; one photo a line, atomically."""
+def write_json_detections(path: PathLike, detections: Mapping[str, np.ndarray]) -> None:
+    """Write detections so that `read_json_detections` gives back the same numbers; one photo a line, atomically."""
     lines = ",\n".join(f"{json.dumps(name)}: {json.dumps(rows.tolist())}" for name, rows in detections.items())
     with replacing(path) as temporary:
         temporary.write_text(f"{{{lines}}}\n", encoding="utf-8")

@@ -14,8 +14,8 @@ from gluon_mtcnn.core.files.atomic import PathLike, replacing
 STYLES = (("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."))
 
 
-@dataclass
-class Curve:
+@dataclass(frozen=True)
+class PrecisionRecallCurve:
     """One line of the figure.
 
     Attributes
@@ -32,7 +32,12 @@ class Curve:
     point: Optional[dict] = None
 
 
-def plot_precision_recall(path: PathLike, curves: Sequence[Curve], title: str) -> None:
+def ap_text(ap: Optional[float]) -> str:
+    """Return an average precision as figures and tables show it."""
+    return "no faces" if ap is None else f"AP {ap:.4f}"
+
+
+def plot_precision_recall(path: PathLike, curves: Sequence[PrecisionRecallCurve], title: str) -> None:
     """Draw curves, marked operating points and a legend into a png file."""
     from matplotlib.figure import Figure
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json
-from gluon_mtcnn.tools.evaluate.boxes.command import evaluate_boxes
-from gluon_mtcnn.tools.evaluate.roc.curves import TABLE_AT, Curve, read_methods
+from gluon_mtcnn.tools.evaluate.boxes.protocol import score_boxes
+from gluon_mtcnn.tools.evaluate.roc.curves import TABLE_AT, RocCurve, read_methods
 from gluon_mtcnn.tools.report import page
 from gluon_mtcnn.tools.report.run_parts import Evaluated, RunParts
 from gluon_mtcnn.tools.report.svg_chart import Axis, Line, line_chart
@@ -129,7 +129,7 @@ def roc_table(parts: RunParts, folder: Path) -> str:
     return page.table(caption, ("score", *map(str, TABLE_AT)), rows)
 
 
-def _fddb_curves(parts: RunParts, folder: Path) -> list[tuple[str, str, Curve]]:
+def _fddb_curves(parts: RunParts, folder: Path) -> list[tuple[str, str, RocCurve]]:
     (method,) = read_methods([folder], [parts.name(folder)])
     kinds = (("discrete", "true positive rate", method.disc), ("continuous", "IoU a face", method.cont))
     return [(title, label, curve) for title, label, curve in kinds if curve is not None]
@@ -142,7 +142,7 @@ def precision_recall(parts: RunParts, path: Path, evaluated: Optional[Evaluated]
     """
     name, value = parts.name(path.parent), read_object(path)
     if evaluated and path.name == "boxes.json":
-        summary, curve = evaluate_boxes(evaluated.photos, evaluated.detections, value.get("threshold"))
+        summary, curve = score_boxes(evaluated.photos, evaluated.detections, value.get("threshold"))
         if summary["faces"] and all(summary[key] == value.get(key) for key in ("faces", "ignored", "AP")):
             line = Line("precision", curve.recall, curve.precision)
             return line_chart(f"{name}: AP {summary['AP']:.4f}", [line], RATE, Axis("precision", 0, 1))

@@ -16,8 +16,8 @@ from gluon_mtcnn.core.files.atomic import PathLike, read_json
 from gluon_mtcnn.core.ops.boxes import sides
 from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME, listed_sets
 from gluon_mtcnn.core.types import Annotation
-from gluon_mtcnn.tools.evaluate.boxes.command import read_annotations
-from gluon_mtcnn.tools.evaluate.detections import read_detections
+from gluon_mtcnn.tools.evaluate.annotated_photos import read_annotations
+from gluon_mtcnn.tools.evaluate.detections import read_json_detections
 from gluon_mtcnn.tools.evaluate.origin import Origin, read_origin
 from gluon_mtcnn.tools.evaluate.wider.files import read_ground_truth
 
@@ -150,7 +150,7 @@ def find_evaluated(
     """
     if not (folder / "detections.json").is_file():
         return None
-    detections, origin = read_detections(folder / "detections.json"), read_origin(folder)
+    detections, origin = read_json_detections(folder / "detections.json"), read_origin(folder)
     if not detections:
         return None
     for path, required in _annotation_files(parts, origin, annotations):

@@ -6,14 +6,14 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import save_net
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
 from gluon_mtcnn.core.types import NETS
-from gluon_mtcnn.tools.cli.detector_options import add_detector_options, open_detector
+from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_detector
 from gluon_mtcnn.tools.cli.main import main
 
 
 def options(*argv):
     parser = ArgumentParser()
     add_detector_options(parser)
-    return parser.parse_args([str(value) for value in argv])
+    return DetectorOptions.from_values(vars(parser.parse_args([str(value) for value in argv])))
 
 
 def write_model(folder, kinds=NETS):

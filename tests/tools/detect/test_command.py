@@ -152,8 +152,8 @@ def test_a_video_with_every_output(model, tmp_path):
     with open(out / "f.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["frame"] for row in rows] == ["0"] * 3 + ["2"] * 3 + ["4"] * 3
-    assert list(fddb_files.read_detections(out / "f.txt")) == ["v.avi/000000", "v.avi/000002", "v.avi/000004"]
-    assert list(wider_files.read_official(out / "wider")) == ["v/000000", "v/000002", "v/000004"]
+    assert list(fddb_files.read_fddb_detections(out / "f.txt")) == ["v.avi/000000", "v.avi/000002", "v.avi/000004"]
+    assert list(wider_files.read_text_folder(out / "wider")) == ["v/000000", "v/000002", "v/000004"]
     assert len(list((out / "chips" / "v.avi").glob("*.png"))) == 9
     drawn = cv2.VideoCapture(str(out / "drawn" / "v.avi.mp4"))
     assert drawn.get(cv2.CAP_PROP_FRAME_COUNT) == 3

@@ -12,8 +12,8 @@ from gluon_mtcnn.tools.evaluate.detections import (
     detect_photos,
     existing_photos,
     iterate_photos,
-    read_detections,
-    write_detections,
+    read_json_detections,
+    write_json_detections,
 )
 
 
@@ -79,8 +79,8 @@ def test_existing_photos(tmp_path):
 def test_json_gives_back_the_same_numbers(tmp_path):
     rng = np.random.default_rng(0)
     sets = {"a/é.jpg": rng.random((3, 5)) * 1000, "b.jpg": np.zeros((0, 5))}
-    write_detections(tmp_path / "d.json", sets)
-    back = read_detections(tmp_path / "d.json")
+    write_json_detections(tmp_path / "d.json", sets)
+    back = read_json_detections(tmp_path / "d.json")
     assert list(back) == list(sets)
     for name, rows in sets.items():
         np.testing.assert_array_equal(back[name], rows)
@@ -125,7 +125,7 @@ def test_integers_and_negative_sizes_pass():
 def test_hostile_json_is_one_clear_line(tmp_path, text, message):
     (tmp_path / "d.json").write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        read_detections(tmp_path / "d.json")
+        read_json_detections(tmp_path / "d.json")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -133,17 +133,17 @@ def test_hostile_json_is_one_clear_line(tmp_path, text, message):
 def test_binary_and_missing_files(tmp_path):
     (tmp_path / "d.json").write_bytes(bytes(range(256)))
     with pytest.raises(InputError, match="expected JSON text, got binary data"):
-        read_detections(tmp_path / "d.json")
+        read_json_detections(tmp_path / "d.json")
     with pytest.raises(InputError, match="cannot be read"):
-        read_detections(tmp_path / "none.json")
+        read_json_detections(tmp_path / "none.json")
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):
     path = tmp_path / "d.json"
-    write_detections(path, {"a": np.zeros((0, 5))})
+    write_json_detections(path, {"a": np.zeros((0, 5))})
     before = path.read_bytes()
     with pytest.raises(AttributeError):
-        write_detections(path, {"a": [[1]]})
+        write_json_detections(path, {"a": [[1]]})
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["d.json"]
     assert json.loads(before) == {"a": []}

@@ -32,7 +32,7 @@ from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, anonymous_bytes, finish, load_warning, spent
 from gluon_mtcnn.tools.benchmark.peers import open_peers
-from gluon_mtcnn.tools.cli.detector_options import add_detector_options, detector_arguments, open_model
+from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_model
 from gluon_mtcnn.tools.cli.options import positive_int
 from gluon_mtcnn.tools.detect.media import find_sources
 
@@ -60,9 +60,11 @@ def run(args: argparse.Namespace) -> int:
     if busy:
         log.warning("%s", busy)
     paths = _photos(args)
-    model = open_model(args)
+    model = open_model(args.model)
     model.require(NETS)
-    options = {**detector_arguments(args), "thresholds": args.thresholds or model.thresholds}
+    arguments = DetectorOptions.from_values(vars(args)).detector_arguments()
+    del arguments["engine"]  # all of them run
+    options = {**arguments, "thresholds": args.thresholds or model.thresholds}
     detectors, missing = _open_detectors(model, options)
     peers = {} if args.no_peers else open_peers(options["min_face"], options["thresholds"])
     times, verdicts, sides = _compare(paths, detectors, peers, args.quiet)

@@ -143,7 +143,7 @@ def read_folds(folder: PathLike) -> tuple[dict[str, list[str]], dict[str, np.nda
     return folds, annotations
 
 
-def read_detections(path: PathLike) -> dict[str, np.ndarray]:
+def read_fddb_detections(path: PathLike) -> dict[str, np.ndarray]:
     """Read one file of detections, or every ``fold-01-out.txt``, ... of a folder.
 
     Returns
@@ -187,7 +187,7 @@ def rectangles(rows: np.ndarray) -> np.ndarray:
     return np.concatenate([rows[:, :2], rows[:, 2:4] - rows[:, :2], rows[:, 4:]], axis=1)
 
 
-def write_detections(
+def write_fddb_detections(
     path: PathLike, names: Iterable[str], detections: Mapping[str, np.ndarray], row_format: str = ""
 ) -> None:
     """Write detections in FDDB's layout, images in the given order, atomically; arguments as of `write_entry`."""

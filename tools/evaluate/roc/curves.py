@@ -30,7 +30,7 @@ OTHER = {"disc": "cont", "Disc": "Cont", "DISC": "CONT", "cont": "disc", "Cont":
 
 
 @dataclass(frozen=True)
-class Curve:
+class RocCurve:
     """One ROC curve.
 
     Attributes
@@ -72,11 +72,11 @@ class Method:
     """A detector's curves; None where there is no file."""
 
     label: str
-    disc: Optional[Curve]
-    cont: Optional[Curve]
+    disc: Optional[RocCurve]
+    cont: Optional[RocCurve]
 
 
-def read_curve(path: PathLike) -> Curve:
+def read_curve(path: PathLike) -> RocCurve:
     """Read a DiscROC or ContROC file, without its sentinel row.
 
     Raises
@@ -93,7 +93,7 @@ def read_curve(path: PathLike) -> Curve:
         file.fail(int(bad[0]), "a true positive rate from 0 to 1, then false positives of at least 0")
     sentinel = (rows[:, :2] == 0).all(axis=1) & (rows.shape[1] == 2 or rows[:, -1] >= SENTINEL)
     rows = rows[:1] if sentinel.all() else rows[~sentinel]
-    return Curve(rows[:, 0], rows[:, 1])
+    return RocCurve(rows[:, 0], rows[:, 1])
 
 
 def read_methods(paths: Sequence[PathLike], labels: Sequence[str] = ()) -> list[Method]:

@@ -40,12 +40,12 @@ class FaceSet:
     counted: np.ndarray
 
     @classmethod
-    def of(cls, photos: Sequence[Annotation], min_face_px: float = 0) -> FaceSet:
-        """Return the faces of annotated photos; those smaller than `min_face_px` are ignored too."""
+    def of(cls, photos: Sequence[Annotation], min_sqrt_area: float = 0) -> FaceSet:
+        """Return the faces of annotated photos; those of a sqrt(w h) below `min_sqrt_area` are ignored too."""
         boxes = [photo.boxes.astype(np.float64) for photo in photos]
         sizes = np.sqrt(area(np.concatenate([np.zeros((0, 4)), *boxes])))
         ignored = np.concatenate([np.zeros(0, bool), *(photo.ignore for photo in photos)])
-        return cls(boxes, sizes, ~ignored & (sizes >= min_face_px))
+        return cls(boxes, sizes, ~ignored & (sizes >= min_sqrt_area))
 
     def size_masks(self) -> dict[str, np.ndarray]:
         """Return which faces are counted in each class of size: ``{"20-40": (f,) bool, ...}``."""

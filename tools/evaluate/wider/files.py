@@ -1,4 +1,4 @@
-"""WIDER FACE's evaluation files: the MATLAB ground truth, lists of photos, and the official text folders."""
+"""WIDER FACE's evaluation files: the MATLAB ground truth, lists of photos, and its text folders of detections."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GroundTruth:
     names : list of str
         ``event/name``, without suffix.
     faces : list of (n, 4) float64
-        ``x1 y1 x2 y2`` with x2 = x + w, as the official program has it.
+        ``x1 y1 x2 y2`` with x2 = x + w, as WIDER's program has it.
     counted : dict of setting to list of (n,) bool
     """
 
@@ -146,8 +146,8 @@ def read_image_list(path: PathLike) -> list[str]:
     return names
 
 
-def read_official(folder: PathLike) -> dict[str, np.ndarray]:
-    """Read a folder of official text files, ``event/name.txt``: name, count, lines of ``x y w h score``.
+def read_text_folder(folder: PathLike) -> dict[str, np.ndarray]:
+    """Read a folder of WIDER's text files, ``event/name.txt``: name, count, lines of ``x y w h score``.
 
     Returns
     -------
@@ -163,10 +163,10 @@ def read_official(folder: PathLike) -> dict[str, np.ndarray]:
     paths = sorted(folder.glob("*/*.txt"))
     if not paths:
         raise InputError(f"{folder}: expected text files event/name.txt, found none")
-    return {path.relative_to(folder).with_suffix("").as_posix(): _read_official_file(path) for path in paths}
+    return {path.relative_to(folder).with_suffix("").as_posix(): _read_text_file(path) for path in paths}
 
 
-def _read_official_file(path: Path) -> np.ndarray:
+def _read_text_file(path: Path) -> np.ndarray:
     file = TextFile(path)
     count = whole_number(file.lines[1]) if len(file.lines) > 1 else None
     if count is None:
@@ -178,8 +178,8 @@ def _read_official_file(path: Path) -> np.ndarray:
     return check_rows(xywhs, str(path))
 
 
-def write_official(folder: PathLike, detections: Mapping[str, np.ndarray]) -> None:
-    """Write official text files ``folder/event/name.txt``: name, count, ``x y w h score`` with w = x2 - x1.
+def write_text_folder(folder: PathLike, detections: Mapping[str, np.ndarray]) -> None:
+    """Write WIDER's text files ``folder/event/name.txt``: name, count, ``x y w h score`` with w = x2 - x1.
 
     Parameters
     ----------

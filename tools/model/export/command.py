@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.pixels and args.format != "onnx":
         raise InputError(f"export {args.format}: --pixels: only for onnx")
     out = output_dir(args.out)
-    model = open_model(args)
+    model = open_model(args.model)
     from gluon_mtcnn.core.convert import export
 
     if args.format == "seanlinx":

@@ -14,20 +14,21 @@ from scipy.optimize import linear_sum_assignment
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.evaluate.fddb import command as fddb
 from gluon_mtcnn.tools.evaluate.fddb import matcher as fddb_match
+from gluon_mtcnn.tools.evaluate.fddb import run as fddb
 from gluon_mtcnn.tools.evaluate.fddb.ap import average_precision, ellipse_boxes
 from gluon_mtcnn.tools.evaluate.fddb.files import (
     image_name,
     image_sizes,
-    read_detections,
     read_ellipses,
+    read_fddb_detections,
     read_folds,
     read_sizes,
-    write_detections,
+    write_fddb_detections,
 )
 from gluon_mtcnn.tools.evaluate.fddb.matcher import evaluate, match_image
 from gluon_mtcnn.tools.evaluate.fddb.regions import ellipse_patches, pixel_iou, rectangle_spans
+from gluon_mtcnn.tools.evaluate.fddb.run import FddbOptions, evaluate_fddb
 
 FACE = np.array([[20, 15, math.pi / 2, 50, 40]], float)
 TINY_CASES = [
@@ -67,7 +68,7 @@ def make_folds(folder, folds, ellipses="20 15 1.570796 50 40  1"):
 
 def tiny_lines(case):
     roc = evaluate(
-        read_ellipses(case / "ellipseList.txt"), read_detections(case / "dets.txt"), read_sizes(case / "sizes.txt")
+        read_ellipses(case / "ellipseList.txt"), read_fddb_detections(case / "dets.txt"), read_sizes(case / "sizes.txt")
     )
     return list(roc.disc_lines()), list(roc.cont_lines())
 
@@ -94,7 +95,7 @@ def test_tiny_case_18_differs_only_where_the_official_solver_stops_short(shared)
 
 def test_tiny_iou(shared):
     for folder in sorted((shared / "fddb" / "tiny").glob("*/")):
-        ellipses, detections = read_ellipses(folder / "ellipseList.txt"), read_detections(folder / "dets.txt")
+        ellipses, detections = read_ellipses(folder / "ellipseList.txt"), read_fddb_detections(folder / "dets.txt")
         sizes = read_sizes(folder / "sizes.txt")
         for line in (folder / "iou.txt").read_text().splitlines()[1:]:
             name, face, detection, *_, iou = line.split()
@@ -122,7 +123,7 @@ def test_command_reproduces_the_official_curves_and_the_fold_ap(shared, tmp_path
 def test_ap_in_file_order(shared):
     data = shared / "fddb"
     folds, annotations = read_folds(data / "FDDB-folds")
-    ap = average_precision(folds, annotations, read_detections(data / "detections" / "MTCNN.txt"), by_score=False)
+    ap = average_precision(folds, annotations, read_fddb_detections(data / "detections" / "MTCNN.txt"), by_score=False)
     expected = [float(v) for v in read_expected_ap(data / "expected_ap" / "MTCNN_fileorder.txt")]
     assert [*ap.values(), fddb.mean_ap(ap)] == pytest.approx(expected, abs=1e-6)
 
@@ -134,7 +135,7 @@ def read_expected_ap(path):
 def test_fallback_size_is_within_its_promise(shared):
     data = shared / "fddb"
     _, annotations = read_folds(data / "FDDB-folds")
-    roc = evaluate(annotations, read_detections(data / "detections" / "MTCNN.txt"))
+    roc = evaluate(annotations, read_fddb_detections(data / "detections" / "MTCNN.txt"))
     for kind, rates in (("Disc", roc.discrete), ("Cont", roc.continuous)):
         official = np.loadtxt(data / "official_roc" / f"MTCNN_{kind}ROC.txt", usecols=0)
         assert 0 < np.abs(official - rates).max() < 0.005
@@ -338,17 +339,17 @@ def test_detections_survive_line_ends_marks_and_blank_lines(tmp_path):
     ):
         path = tmp_path / f"{i}.txt"
         path.write_bytes(text)
-        assert {name: rows.tolist() for name, rows in read_detections(path).items()} == expected
+        assert {name: rows.tolist() for name, rows in read_fddb_detections(path).items()} == expected
 
 
 def test_detections_of_a_folder(tmp_path):
     (tmp_path / "fold-01-out.txt").write_text("a\n1\n1 2 3 4 0.5\n")
     (tmp_path / "fold-02-out.txt").write_text("b\n0\n")
     (tmp_path / "notes.txt").write_text("not detections")
-    assert list(read_detections(tmp_path)) == ["a", "b"]
+    assert list(read_fddb_detections(tmp_path)) == ["a", "b"]
     (tmp_path / "fold-03-out.txt").write_text("a\n0\n")
     with pytest.raises(InputError, match=r"fold-03-out.txt: a is in another file"):
-        read_detections(tmp_path)
+        read_fddb_detections(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -379,24 +380,24 @@ def test_bad_detections_give_one_line(tmp_path, text, match):
     path = tmp_path / "d.txt"
     path.write_text(text)
     with pytest.raises(InputError, match=match) as error:
-        read_detections(path)
+        read_fddb_detections(path)
     assert "\n" not in str(error.value)
 
 
 def test_binary_and_missing_files(tmp_path):
     (tmp_path / "d.jpg").write_bytes(bytes(range(128, 256)))
     with pytest.raises(InputError, match=r"d.jpg: expected a text file, got binary data"):
-        read_detections(tmp_path / "d.jpg")
+        read_fddb_detections(tmp_path / "d.jpg")
     with pytest.raises(InputError, match="cannot be read: No such file"):
-        read_detections(tmp_path / "none.txt")
+        read_fddb_detections(tmp_path / "none.txt")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"expected files fold-01-out.txt, ..., found none"):
-        read_detections(tmp_path / "empty")
+        read_fddb_detections(tmp_path / "empty")
 
 
 def test_negative_sizes_are_reported(tmp_path, caplog):
     (tmp_path / "d.txt").write_text("a\n1\n1 2 -3 4 1\n")
-    assert read_detections(tmp_path / "d.txt")["a"].tolist() == [[1, 2, -3, 4, 1]]
+    assert read_fddb_detections(tmp_path / "d.txt")["a"].tolist() == [[1, 2, -3, 4, 1]]
     assert "1 images have boxes of negative size (first: a)" in caplog.text
 
 
@@ -404,8 +405,8 @@ def test_negative_sizes_are_reported(tmp_path, caplog):
 def test_written_detections_read_back_the_same(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("d") / "d.txt"
     rows = np.array(rows, float).reshape(-1, 5)
-    write_detections(path, ["a"], {"a": rows})
-    assert (read_detections(path)["a"] == rows).all()
+    write_fddb_detections(path, ["a"], {"a": rows})
+    assert (read_fddb_detections(path)["a"] == rows).all()
 
 
 def test_folds(tmp_path):
@@ -559,3 +560,18 @@ def test_command_runs_a_detector(small_set, monkeypatch):
     assert run_command(small_set, "--images", str(small_set / "photos"), "--quiet") == 2
     assert run_command(small_set, "--images", str(small_set / "photos"), "--quiet", "--missing-as-empty") == 0
     assert (out / "detections.txt").read_text() == written
+
+
+def test_without_a_folder_the_values_of_the_files_come_back_and_no_file(small_set):
+    before = sorted(small_set.rglob("*"))
+    cv2.imwrite(str(small_set / "photos" / "x" / "b.png"), np.full((80, 100, 3), 255, np.uint8))
+    options = FddbOptions(small_set / "folds", images=small_set / "photos", quiet=True)
+    result = evaluate_fddb(options, FakeDetector())
+    assert sorted(small_set.rglob("*")) == before
+    assert result.detections["x/b"].tolist() == [[35, 20, 30, 40.13, 0.98765]]  # as a file has them
+    assert result.disc.tpr.tolist() == [1 / 3, 0]
+    assert result.disc.fp.tolist() == result.cont.fp.tolist() == [0, 0]
+    assert result.roc.thresholds[0] == 0.98765
+    assert 0 < result.cont.tpr[0] < 1 / 3
+    assert result.ap == {"FDDB-fold-01": 0.5, "FDDB-fold-02": 0.0}
+    assert result.mean_ap == 0.25

@@ -7,9 +7,13 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation, Detections
+from gluon_mtcnn.tools.cli.detector_options import options_with_detector
+from gluon_mtcnn.tools.cli.main import main
 from gluon_mtcnn.tools.cli.options import add_common
 from gluon_mtcnn.tools.evaluate.landmarks import command as landmark_eval
-from gluon_mtcnn.tools.evaluate.landmarks.command import normalised_errors, photo_errors, summarise
+from gluon_mtcnn.tools.evaluate.landmarks import run as landmark_run
+from gluon_mtcnn.tools.evaluate.landmarks.errors import normalised_errors, photo_errors, summarise
+from gluon_mtcnn.tools.evaluate.landmarks.run import LandmarkOptions, evaluate_landmarks
 
 POINTS = np.array([[20.0, 20], [40, 20], [30, 30], [22, 40], [38, 40]])  # eyes 20 px apart
 BOX = [10.0, 10, 49, 49]
@@ -89,7 +93,7 @@ def parse(argv):
     parser = ArgumentParser()
     landmark_eval.add_arguments(parser)
     add_common(parser)
-    return parser.parse_args([str(value) for value in argv])
+    return options_with_detector(LandmarkOptions, parser.parse_args([str(value) for value in argv]))
 
 
 @pytest.fixture
@@ -102,9 +106,10 @@ def data(tmp_path):
     return tmp_path
 
 
-def test_command(data, capsys):
+def test_command(data, capsys, monkeypatch):
+    monkeypatch.setattr(landmark_run, "open_detector", lambda options, thresholds: (Shifted(), 0.7))
     argv = ["--landmark-images", data, "--landmark-annotations", data / "list.txt", "--out", data / "out", "--quiet"]
-    assert landmark_eval.run(parse(argv), Shifted()) == 0
+    assert main(["evaluate", "landmarks", *map(str, argv)]) == 0
     assert capsys.readouterr().out == "mean 0.2500  median 0.2500  failed 100.0%  missed 1 of 2\n"
     result = json.loads((data / "out" / "landmarks.json").read_text())
     assert result == {"mean": pytest.approx(0.25), "median": pytest.approx(0.25), "fail10": 1, "missed": 1, "n": 2}
@@ -115,13 +120,13 @@ def test_missing_photo_is_an_error_or_a_miss(data):
     (data / "images" / "black.png").unlink()
     argv = ["--landmark-images", data, "--landmark-annotations", data / "list.txt", "--out", data / "out", "--quiet"]
     with pytest.raises(InputError, match=r"black\.png: photo not found"):
-        landmark_eval.run(parse(argv), Shifted())
-    assert landmark_eval.run(parse([*argv, "--missing-as-empty"]), Shifted()) == 0
+        evaluate_landmarks(parse(argv), Shifted())
+    evaluate_landmarks(parse([*argv, "--missing-as-empty"]), Shifted())
     assert json.loads((data / "out" / "landmarks.json").read_text())["missed"] == 1
     (data / "images" / "black.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"black\.png: expected an image"):
-        landmark_eval.run(parse(argv), Shifted())
-    assert landmark_eval.run(parse([*argv, "--missing-as-empty"]), Shifted()) == 0
+        evaluate_landmarks(parse(argv), Shifted())
+    evaluate_landmarks(parse([*argv, "--missing-as-empty"]), Shifted())
     assert json.loads((data / "out" / "landmarks.json").read_text())["missed"] == 1
 
 
@@ -130,13 +135,27 @@ def test_eyes_that_coincide_are_found_before_the_detector_runs(data):
     with open(data / "list.txt", "a") as file:
         file.write(f"images\\white.png {numbers}\n")
     argv = ["--landmark-images", data, "--landmark-annotations", data / "list.txt", "--out", data / "out"]
-    with pytest.raises(InputError, match=r"list\.txt: images/white\.png: expected five points with the eyes apart"):
-        landmark_eval.run(parse(argv))  # nor is a model opened
+    with pytest.raises(InputError, match=r"list\.txt: images/white\.png: expected five landmarks with the eyes apart"):
+        evaluate_landmarks(parse(argv))  # nor is a model opened
 
 
 def test_list_without_photos(data):
     (data / "list.txt").write_text("\n")
     with pytest.raises(InputError, match=r"list\.txt: expected annotated photos, got none"):
-        landmark_eval.run(
+        evaluate_landmarks(
             parse(["--landmark-images", data, "--landmark-annotations", data / "list.txt", "--out", data / "o"])
         )
+
+
+def test_without_a_folder_the_values_come_back_and_no_file(data):
+    before = sorted(data.rglob("*"))
+    result = evaluate_landmarks(LandmarkOptions(data, data / "list.txt", quiet=True), Shifted())
+    assert sorted(data.rglob("*")) == before
+    assert (result.mean, result.median, result.fail10, result.missed, result.n) == (
+        pytest.approx(0.25),
+        pytest.approx(0.25),
+        1,
+        1,
+        2,
+    )
+    np.testing.assert_allclose(result.errors, [0.25, np.nan])

@@ -6,8 +6,8 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.evaluate.roc.command import COLORS, DASHES, plot_roc
-from gluon_mtcnn.tools.evaluate.roc.curves import Curve, Method, curves_in, read_curve, read_methods, tpr_table
+from gluon_mtcnn.tools.evaluate.roc.curves import Method, RocCurve, curves_in, read_curve, read_methods, tpr_table
+from gluon_mtcnn.tools.evaluate.roc.plot import COLORS, DASHES, RocPlotOptions, draw_roc, plot_roc
 
 
 def write(path, text):
@@ -38,7 +38,7 @@ def test_a_detector_that_found_nothing(tmp_path):
 
 
 def test_rate_before_the_first_false_positive_count():
-    assert Curve(np.array([0.5]), np.array([100])).rate_at(50) == 0
+    assert RocCurve(np.array([0.5]), np.array([100])).rate_at(50) == 0
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_bad_curves(tmp_path, text, match):
 
 
 def test_points_are_distinct_ascending_and_end_behind_the_axis():
-    curve = Curve(np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([300, 200, 100, 100, 0, 0]))
+    curve = RocCurve(np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([300, 200, 100, 100, 0, 0]))
     assert [column.tolist() for column in curve.points(150)] == [[0, 100, 200], [0.5, 0.7, 0.8]]
     assert [column.tolist() for column in curve.points(100)] == [[0, 100, 200], [0.5, 0.7, 0.8]]
     assert [column.tolist() for column in curve.points(9999)] == [[0, 100, 200, 300], [0.5, 0.7, 0.8, 0.9]]
@@ -131,8 +131,8 @@ def test_curves_in_a_folder(folder):
 
 
 def test_table():
-    full = Method("full", Curve(np.array([0.5, 0.75]), np.array([100, 1000])), None)
-    short = Method("short", None, Curve(np.array([0.25]), np.array([60])))
+    full = Method("full", RocCurve(np.array([0.5, 0.75]), np.array([100, 1000])), None)
+    short = Method("short", None, RocCurve(np.array([0.25]), np.array([60])))
     lines = tpr_table([full, short]).splitlines()
     assert lines[0].split()[-5:] == ["50", "100", "200", "500", "1000"]
     assert lines[1] == "discrete"
@@ -161,24 +161,24 @@ def test_command_draws_and_prints(folder, capsys, name, magic):
 
 
 def test_a_curve_of_one_point_is_seen(tmp_path):
-    point = [Method("point", Curve(np.array([0.5]), np.array([100])), None)]
-    beyond = [Method("point", Curve(np.array([0.5]), np.array([5000])), None)]
-    plot_roc(tmp_path / "point.png", point)
-    plot_roc(tmp_path / "beyond.png", beyond)
+    point = [Method("point", RocCurve(np.array([0.5]), np.array([100])), None)]
+    beyond = [Method("point", RocCurve(np.array([0.5]), np.array([5000])), None)]
+    draw_roc(tmp_path / "point.png", point)
+    draw_roc(tmp_path / "beyond.png", beyond)
     seen, bare = (cv2.imread(str(tmp_path / f"{name}.png")) for name in ("point", "beyond"))
     assert np.count_nonzero((seen != bare).any(axis=2)) > 50
 
 
 def test_svg_names_every_method(folder):
     methods = read_methods([folder / "run"], ["ours & <theirs>"])
-    plot_roc(folder / "r.svg", methods, read_methods(curves_in(folder / "published")), log=True)
+    draw_roc(folder / "r.svg", methods, read_methods(curves_in(folder / "published")), log=True)
     text = (folder / "r.svg").read_text()
     for name in ("ours &amp; &lt;theirs&gt;", "pico", "X_v1", "Alone", "Discrete score", "Continuous score"):
         assert name in text
 
 
 def test_only_discrete_curves_give_one_panel(folder):
-    plot_roc(folder / "r.svg", read_methods([folder / "published" / "Alone_DiscROC.txt"]))
+    draw_roc(folder / "r.svg", read_methods([folder / "published" / "Alone_DiscROC.txt"]))
     assert "Continuous score" not in (folder / "r.svg").read_text()
 
 
@@ -195,3 +195,12 @@ def test_published_curves(shared):
     assert methods["ViolaJonesScore_n0"].disc.fp.max() == 175932
     assert methods["CasCNN"].disc.rate_at(0) == 0.599884
     assert methods["CasCNN"].disc.rate_at(1000) == 0.856701
+
+
+def test_without_a_file_the_curves_come_back(folder):
+    before = sorted(folder.rglob("*"))
+    drawn = plot_roc(RocPlotOptions([folder / "run"], ["ours"], overlay=folder / "published"))
+    assert sorted(folder.rglob("*")) == before
+    assert [method.label for method in drawn.methods] == ["ours"]
+    assert drawn.methods[0].disc.rate_at(40) == 0.5
+    assert len(drawn.overlay) == 3

@@ -1,5 +1,4 @@
 import json
-from argparse import ArgumentParser
 
 import cv2
 import numpy as np
@@ -15,10 +14,10 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import Model, load_model, save_net, write_thresholds
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS, Annotation
+from gluon_mtcnn.tools.cli.detector_options import DetectorOptions
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.cli.options import add_common
-from gluon_mtcnn.tools.evaluate.boxes.command import evaluate_boxes
-from gluon_mtcnn.tools.evaluate.stages import command as stages_eval
+from gluon_mtcnn.tools.evaluate.boxes.protocol import score_boxes
+from gluon_mtcnn.tools.evaluate.stages.cascade import Targets, pick, run_stage
 from gluon_mtcnn.tools.evaluate.stages.counts import (
     FaceSet,
     at_proposals,
@@ -29,6 +28,7 @@ from gluon_mtcnn.tools.evaluate.stages.counts import (
     stage_scores,
     sweep,
 )
+from gluon_mtcnn.tools.evaluate.stages.run import StagesOptions, evaluate_stages
 
 
 def photo(name, boxes, ignore=None):
@@ -61,7 +61,7 @@ FOUND = [
 
 
 def test_a_stage_by_hand():
-    faces = FaceSet.of(PHOTOS, min_face_px=20)
+    faces = FaceSet.of(PHOTOS, min_sqrt_area=20)
     assert faces.counted.tolist() == [True, False, True, False]
     np.testing.assert_allclose(faces.sizes, [30, 50, 100, 10])
     assert {label: mask.sum() for label, mask in faces.size_masks().items() if mask.any()} == {"20-40": 1, "80-160": 1}
@@ -129,7 +129,7 @@ def test_counts_agree_with_evaluate_boxes(photos, threshold):
     ]
     found = {str(i): rows(*([x, y, x + s - 1, y + s - 1, v] for x, y, s, v in f)) for i, (_, f) in enumerate(photos)}
     threshold = float(np.float32(threshold))
-    expected, _ = evaluate_boxes(annotations, found, threshold)
+    expected, _ = score_boxes(annotations, found, threshold)
     faces = FaceSet.of(annotations)
     scores = stage_scores(faces, list(found.values()))
     at = sweep(faces, scores, np.array([threshold])).at(0)
@@ -256,7 +256,7 @@ def test_stages_are_those_of_the_legacy_cascade(shared, tmp_path):
     expected = Detector(legacy, min_face=40, thresholds=thresholds).stages(image)
     low, boxes = Detector(legacy, min_face=40, thresholds=(0.1, 0.1, 0.1)), [np.zeros((0, 4))]
     for kind, threshold in zip(NETS, thresholds):
-        found = stages_eval.run_stage(low, kind, [str(folder / "test01.jpg")], boxes, quiet=True)[0]
+        found = run_stage(low, kind, [str(folder / "test01.jpg")], boxes, quiet=True)[0]
         passed = found[found[:, 4] > np.float32(threshold)]
         np.testing.assert_allclose(passed, expected[kind].after, atol=1e-4)  # batches differ, hence digits
         assert len(found) > len(passed) > 0
@@ -273,19 +273,41 @@ def test_a_target_out_of_reach_is_logged(photos, tmp_path, caplog):
 
 
 def test_last_threshold_by_precision(caplog):
-    parser = ArgumentParser()
-    stages_eval.add_arguments(parser)
-    add_common(parser)
-    base = ["--wider-images", "i", "--wider-annotations", "a", "--out", "o"]
+    precise = Targets(precision=0.9)
     faces = FaceSet.of([photo("a", [square(0, 30), square(100, 30), square(200, 30)])])
     found = [rows([*square(0, 30), 0.9], [*square(100, 30), 0.8], [*square(500, 30), 0.5], [*square(200, 30), 0.4])]
     curve = sweep(faces, stage_scores(faces, found), np.array([0.1, 0.45, 0.6, 0.85]))
-    assert stages_eval.pick("onet", curve, parser.parse_args(base)) == 0
-    assert stages_eval.pick("onet", curve, parser.parse_args([*base, "--target-precision", "0.9"])) == 2
+    assert pick("onet", curve, Targets()) == 0
+    assert pick("onet", curve, precise) == 2
     assert not caplog.records
     none = sweep(faces, stage_scores(faces, [rows([*square(500, 30), 0.5])]), np.array([0.1, 0.6]))
-    assert stages_eval.pick("onet", none, parser.parse_args([*base, "--target-precision", "0.9"])) == 1
+    assert pick("onet", none, precise) == 1
     assert "onet: no threshold reaches a precision of 0.9" in caplog.text
+
+
+def test_without_a_folder_the_same_values_come_back_and_no_file(photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = write_model(tmp_path / "model", NETS[:2])
+    options = StagesOptions(photos, photos / "faces.csv", detector=DetectorOptions(model), quiet=True)
+    result = evaluate_stages(options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model"]
+    assert list(result.curves) == list(NETS[:2])
+    assert main(argv(photos, model, tmp_path / "out")) == 0
+    written = json.loads((tmp_path / "out" / "stages.json").read_text())
+    for stage in (*written["stages"].values(), *result.summary["stages"].values()):
+        assert stage.pop("milliseconds") > 0
+    assert result.summary == written
+    assert list(result.thresholds) == written["thresholds"]
+
+
+@pytest.mark.parametrize("option", ["--min-face-sqrt-area", "--min-face-px"])
+def test_small_faces_are_those_of_a_small_root_of_the_area(photos, tmp_path, option):
+    """The faces have 24 x 24, 5 x 5 and 31 x 31 pixels."""
+    model = write_model(tmp_path / "model", NETS[:1])
+    for size, faces in ((31, 1), (24, 2), (5, 3)):
+        assert main(argv(photos, model, tmp_path / "out", option, size)) == 0
+        result = json.loads((tmp_path / "out" / "stages.json").read_text())
+        assert (result["faces"], result["min_face_px"]) == (faces, size)
 
 
 def test_bad_input_is_one_line_and_code_2(photos, tmp_path, capsys):

@@ -8,13 +8,16 @@ from scipy.io import savemat
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
+from gluon_mtcnn.tools.cli.detector_options import options_with_detector
 from gluon_mtcnn.tools.cli.main import main
 from gluon_mtcnn.tools.cli.options import add_common
 from gluon_mtcnn.tools.detect.media import Frame, Source
 from gluon_mtcnn.tools.detect.outputs import Found, WiderOutput
+from gluon_mtcnn.tools.evaluate.detections import read_json_detections
 from gluon_mtcnn.tools.evaluate.wider import command as wider_eval
-from gluon_mtcnn.tools.evaluate.wider.command import align, evaluate_wider, normalise_scores
 from gluon_mtcnn.tools.evaluate.wider.files import SETTINGS, GroundTruth, read_ground_truth, read_image_list
+from gluon_mtcnn.tools.evaluate.wider.protocol import align, evaluate_settings, normalise_scores
+from gluon_mtcnn.tools.evaluate.wider.run import WiderOptions, evaluate_wider
 
 PNG = b"\x89PNG"
 
@@ -34,7 +37,7 @@ def parse(argv):
     parser = ArgumentParser()
     wider_eval.add_arguments(parser)
     add_common(parser)
-    return parser.parse_args([str(value) for value in argv])
+    return options_with_detector(WiderOptions, parser.parse_args([str(value) for value in argv]))
 
 
 def write_tiny_truth(folder):
@@ -65,11 +68,11 @@ def write_detections(path, sets):
 def test_golden_ap(shared):
     folder = shared / "wider"
     golden = json.loads((folder / "golden" / "expected.json").read_text())
-    found = wider_eval._read(str(folder / "golden" / "detections.json"))
+    found = read_json_detections(folder / "golden" / "detections.json")
     truth = read_ground_truth(folder / "ground_truth").select(
         read_image_list(folder / "golden" / "images.txt"), "images"
     )
-    results = evaluate_wider(truth, align(truth, found, "golden", False))
+    results = evaluate_settings(truth, align(truth, found, "golden", False))
     for setting in SETTINGS:
         assert results[setting].faces == golden[setting]["faces"]
         assert results[setting].ap == pytest.approx(golden[setting]["AP"], abs=1e-9)
@@ -89,7 +92,7 @@ def test_what_detect_writes_is_read_back(tmp_path):
     as_json = write_detections(tmp_path / "d.json", {name: faces.as_array().tolist() for name, faces in found.items()})
     for out, detections in (("from_text", tmp_path / "result"), ("from_json", as_json)):
         argv = ["--ground-truth", truth, "--detections", detections, "--out", tmp_path / out]
-        assert wider_eval.run(parse(argv)) == 0
+        evaluate_wider(parse(argv))
     results = [json.loads((tmp_path / out / "wider.json").read_text()) for out in ("from_text", "from_json")]
     assert results[0]["hard"]["AP"] == results[1]["hard"]["AP"] > 0
     same = Source(str(tmp_path / "other/e/a.png"), "image", "other/e/a.png")
@@ -107,7 +110,7 @@ def test_ap_by_hand():
     # Scores 1 (hit), .5 (false), 0 (hit) after stretching; two faces: recall 1/2 at precision 1, 2/2 at 2/3.
     truth = make_truth(([[10, 10, 30, 30], [50, 10, 70, 30]], [0, 1]))
     found = [rows([10, 10, 30, 30, 0.9], [80, 80, 99, 99, 0.5], [50, 10, 70, 30, 0.1])]
-    result = evaluate_wider(truth, found, threshold=0.4)["hard"]
+    result = evaluate_settings(truth, found, threshold=0.4)["hard"]
     assert result.ap == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
     assert result.summary()["operating_point"] == {
         "threshold": 0.4,
@@ -121,7 +124,7 @@ def test_ap_by_hand():
 def test_faces_outside_the_setting_count_in_neither():
     truth = make_truth(([[10, 10, 30, 30], [50, 10, 70, 30]], [0]))
     found = [rows([50, 10, 70, 30, 1.0], [50, 10, 70, 30, 0.9], [10, 10, 30, 30, 0.0])]
-    result = evaluate_wider(truth, found, threshold=-1)["easy"]
+    result = evaluate_settings(truth, found, threshold=-1)["easy"]
     assert result.ap == pytest.approx(1)
     assert (result.point["TP"], result.point["FP"]) == (1, 0)
 
@@ -130,7 +133,7 @@ def test_photos_without_faces_contribute_nothing_but_their_scores():
     truth = make_truth(([[10, 10, 30, 30]], [0]), ([], []))
     hit, wrong = [10, 10, 30, 30, 0.5], [60, 60, 80, 80, 0.4]
     # Stretched to 0..1 by the photo without faces, the scores .5 and .4 stay as they are.
-    results = evaluate_wider(truth, [rows(hit, wrong), rows([1, 1, 9, 9, 0.0], [1, 1, 9, 9, 1.0])])
+    results = evaluate_settings(truth, [rows(hit, wrong), rows([1, 1, 9, 9, 0.0], [1, 1, 9, 9, 1.0])])
     assert results["easy"].ap == pytest.approx(1)
     assert results["easy"].recall[498:500].tolist() == [0, 1]  # at .501 and .5
     assert results["easy"].precision[599] == pytest.approx(0.5)  # at .4
@@ -138,18 +141,18 @@ def test_photos_without_faces_contribute_nothing_but_their_scores():
 
 def test_boxes_of_negative_size_are_false_positives():
     truth = make_truth(([[10, 10, 30, 30]], [0]))
-    result = evaluate_wider(truth, [rows([30, 30, 10, 10, 1.0], [10, 10, 30, 30, 0.5])], threshold=0)["hard"]
+    result = evaluate_settings(truth, [rows([30, 30, 10, 10, 1.0], [10, 10, 30, 30, 0.5])], threshold=0)["hard"]
     assert (result.point["TP"], result.point["FP"]) == (1, 1)
     assert result.ap == pytest.approx(0.5)
 
 
 def test_setting_without_faces_has_no_ap():
-    result = evaluate_wider(make_truth(([[10, 10, 30, 30]], [])), [rows([10, 10, 30, 30, 1.0])])["easy"]
+    result = evaluate_settings(make_truth(([[10, 10, 30, 30]], [])), [rows([10, 10, 30, 30, 1.0])])["easy"]
     assert result.summary() == {"AP": None, "faces": 0}
 
 
 def test_no_detection_at_all_is_ap_zero():
-    result = evaluate_wider(make_truth(([[10, 10, 30, 30]], [0])), [rows()], threshold=0.5)["easy"]
+    result = evaluate_settings(make_truth(([[10, 10, 30, 30]], [0])), [rows()], threshold=0.5)["easy"]
     assert result.ap == 0
     assert (result.point["recall"], result.point["precision"]) == (0, None)
 
@@ -160,7 +163,7 @@ def test_many_boxes_on_one_photo():
     corner = rng.uniform(100, 400, (200_000, 2))
     many = np.concatenate([corner, corner + 20, rng.random((200_000, 1)) * 0.5], axis=1)
     found = np.concatenate([many, rows([10, 10, 30, 30, 1.0])])
-    result = evaluate_wider(truth, [found], threshold=-1)["hard"]
+    result = evaluate_settings(truth, [found], threshold=-1)["hard"]
     assert (result.point["TP"], result.point["FP"]) == (1, 200_000)
     assert result.ap == pytest.approx(0.5)
 
@@ -171,7 +174,7 @@ def test_only_listed_photos_are_normalised_over():
     alone = align(truth, {"e/0.jpg": listed}, "d.json", False)
     among = align(truth, {"e/0.jpg": listed, "other/1.jpg": rows([1, 1, 2, 2, 99.0])}, "d.json", False)
     np.testing.assert_array_equal(
-        evaluate_wider(truth, alone)["easy"].precision, evaluate_wider(truth, among)["easy"].precision
+        evaluate_settings(truth, alone)["easy"].precision, evaluate_settings(truth, among)["easy"].precision
     )
 
 
@@ -239,7 +242,7 @@ def test_command_on_photos(tmp_path, photos, below):
     args = parse(
         ["--ground-truth", truth, "--images", photos / below, "--out", out, "--quiet", "--operating-point", 0.5]
     )
-    assert wider_eval.run(args, OneFace()) == 0
+    evaluate_wider(args, OneFace())
     result = json.loads((out / "wider.json").read_text())
     point = {"threshold": 0.5, "TP": 2, "FP": 0, "recall": pytest.approx(2 / 3), "precision": 1}
     assert result["hard"] == {"AP": pytest.approx(2 / 3), "faces": 3, "operating_point": point}
@@ -252,9 +255,9 @@ def test_missing_photo(tmp_path, photos):
     (photos / "images" / "e" / "b.jpg").unlink()
     argv = ["--ground-truth", truth, "--images", photos, "--out", out, "--quiet"]
     with pytest.raises(InputError, match=r"b\.jpg: photo not found .*--missing-as-empty"):
-        wider_eval.run(parse(argv), OneFace())
+        evaluate_wider(parse(argv), OneFace())
     assert not out.exists()
-    assert wider_eval.run(parse([*argv, "--missing-as-empty"]), OneFace()) == 0
+    evaluate_wider(parse([*argv, "--missing-as-empty"]), OneFace())
     assert json.loads((out / "wider.json").read_text())["hard"]["AP"] == pytest.approx(1 / 3)
 
 
@@ -282,7 +285,7 @@ def test_image_list_restricts(tmp_path):
     found = write_detections(tmp_path / "d.json", {"e/b.jpg": [[10, 10, 30, 30, 0.9]]})
     (tmp_path / "list.txt").write_text("e/b.jpg\n")
     argv = ["--ground-truth", truth, "--detections", found, "--image-list", tmp_path / "list.txt"]
-    assert wider_eval.run(parse([*argv, "--out", tmp_path / "o"])) == 0
+    evaluate_wider(parse([*argv, "--out", tmp_path / "o"]))
     result = json.loads((tmp_path / "o" / "wider.json").read_text())
     assert result == {
         "easy": {"AP": None, "faces": 0},
@@ -297,7 +300,7 @@ def test_results_cannot_go_into_a_file(tmp_path, photos):
     argv = ["--ground-truth", truth, "--images", photos, "--quiet", "--out"]
     for out in ("file", "file/below"):
         with pytest.raises(InputError, match="expected a folder to write to"):
-            wider_eval.run(parse([*argv, tmp_path / out]), OneFace())
+            evaluate_wider(parse([*argv, tmp_path / out]), OneFace())
 
 
 def test_operating_point_must_be_a_number(capsys):
@@ -311,3 +314,17 @@ def test_folder_that_is_no_model(tmp_path, photos, capsys):
     argv = ["evaluate", "wider", "--ground-truth", str(truth), "--images", str(photos), "--out", str(tmp_path / "o")]
     assert main([*argv, "--model", str(tmp_path / "none")]) == 2
     assert "none: not a model folder" in capsys.readouterr().err
+
+
+def test_without_a_folder_the_values_come_back_and_no_file(tmp_path, photos):
+    truth = write_tiny_truth(tmp_path / "truth")
+    before = sorted(tmp_path.rglob("*"))
+    result = evaluate_wider(WiderOptions(truth, images=photos, operating_point=0.5, quiet=True), OneFace())
+    assert sorted(tmp_path.rglob("*")) == before
+    assert result.settings["hard"].ap == pytest.approx(2 / 3)
+    assert result.settings["hard"].recall.shape == (1000,)
+    assert result.summary()["hard"]["operating_point"]["TP"] == 2
+    assert list(result.detections) == ["e/a.jpg", "e/b.jpg"]
+    for both_or_neither in ({}, {"images": photos, "detections": tmp_path / "d.json"}):
+        with pytest.raises(InputError, match="expected detections or images, got both or neither"):
+            evaluate_wider(WiderOptions(truth, **both_or_neither))

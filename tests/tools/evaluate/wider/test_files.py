@@ -7,8 +7,8 @@ from gluon_mtcnn.tools.evaluate.wider.files import (
     plain_name,
     read_ground_truth,
     read_image_list,
-    read_official,
-    write_official,
+    read_text_folder,
+    write_text_folder,
 )
 
 
@@ -126,10 +126,10 @@ def test_bad_image_lists(tmp_path, data, message):
 
 
 def test_official_text_has_x_y_w_h_without_plus_one(tmp_path):
-    write_official(tmp_path, {"0--A/a1.jpg": np.array([[1.5, 2, 11.5, 22, 0.25]]), "0--A/a2.jpg": np.zeros((0, 5))})
+    write_text_folder(tmp_path, {"0--A/a1.jpg": np.array([[1.5, 2, 11.5, 22, 0.25]]), "0--A/a2.jpg": np.zeros((0, 5))})
     assert (tmp_path / "0--A" / "a1.txt").read_text() == "0--A/a1.jpg\n1\n1.5 2 10 20 0.25\n"
     assert (tmp_path / "0--A" / "a2.txt").read_text() == "0--A/a2.jpg\n0\n"
-    back = read_official(tmp_path)
+    back = read_text_folder(tmp_path)
     assert back["0--A/a1"].tolist() == [[1.5, 2, 11.5, 22, 0.25]]
     assert back["0--A/a2"].shape == (0, 5)
 
@@ -137,7 +137,7 @@ def test_official_text_has_x_y_w_h_without_plus_one(tmp_path):
 def test_official_text_of_other_programs(tmp_path):
     (tmp_path / "0--A").mkdir()
     (tmp_path / "0--A" / "a1.txt").write_bytes(b"a1\r\n2\r\n1 2 3 4 .5\r\n\t5 6 -7 8 1e-3 \r\n\r\n\x1a")
-    assert read_official(tmp_path)["0--A/a1"].tolist() == [[1, 2, 4, 6, 0.5], [5, 6, -2, 14, 0.001]]
+    assert read_text_folder(tmp_path)["0--A/a1"].tolist() == [[1, 2, 4, 6, 0.5], [5, 6, -2, 14, 0.001]]
 
 
 @pytest.mark.parametrize(
@@ -161,10 +161,10 @@ def test_hostile_official_text(tmp_path, data, message):
     (tmp_path / "0--A").mkdir()
     (tmp_path / "0--A" / "a1.txt").write_bytes(data)
     with pytest.raises(InputError, match=message) as caught:
-        read_official(tmp_path)
+        read_text_folder(tmp_path)
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
 
 
 def test_folder_without_text_files(tmp_path):
     with pytest.raises(InputError, match=r"expected text files event/name\.txt, found none"):
-        read_official(tmp_path)
+        read_text_folder(tmp_path)
