@@ -103,7 +103,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pnet: side of the samples, and so of what the net looks at (12; 20: cheaper proposals)",
     )
     choice.add_argument("--recipe", choices=("default", "seanlinx"), default="default", help="constants of sampling")
-    choice.add_argument("--min-face-px", type=positive_int, metavar="N", help="smallest face used (20; seanlinx: 40)")
+    choice.add_argument(
+        "--min-face-longer-side",
+        dest="min_face_px",
+        type=positive_int,
+        metavar="PX",
+        help="leave out faces whose longer side is below this (20; seanlinx: 40)",
+    )
+    choice.add_argument("--min-face-px", type=positive_int, help=argparse.SUPPRESS)  # the old spelling
     choice.add_argument(
         "--negatives-per-photo", type=non_negative_int, metavar="N", help="at most; default by net and recipe"
     )

@@ -59,7 +59,7 @@ def test_options_reach_the_samples(data):
     # 4 anywhere and up to 3 near the face in each of the five photos
     assert 20 <= entry["classes"]["negative"] <= 35
     assert entry["classes"]["part"] <= round(entry["classes"]["positive"] / 2)
-    assert prepare(data, "--min-face-px", 56) == 2
+    assert prepare(data, "--min-face-longer-side", 56) == 2
 
 
 def test_squares_per_face(data):
