@@ -40,7 +40,7 @@ LOST = 0.02  # of a video's frames and of its time: what may be missing at the e
 
 
 @dataclass(frozen=True)
-class Source:
+class MediaSource:
     """A picture, a video or a webcam.
 
     Attributes
@@ -66,7 +66,7 @@ class Frame:
 
     Attributes
     ----------
-    source : Source
+    source : MediaSource
     image : (h, w, 3) uint8 BGR or None
     index : int
         Of a video's frame, from 0; without image: how many frames were read before.
@@ -76,7 +76,7 @@ class Frame:
         Why there is no image: one line.
     """
 
-    source: Source
+    source: MediaSource
     image: Optional[np.ndarray] = None
     index: int = 0
     fps: Optional[float] = None
@@ -89,7 +89,7 @@ def quiet_opencv() -> None:
     cv2.setLogLevel(0)
 
 
-def find_sources(inputs: Iterable[str], skip: Sequence[str] = ()) -> list[Source]:
+def find_media(inputs: Iterable[str], skip: Sequence[str] = ()) -> list[MediaSource]:
     """Return what the arguments of a command mean, each file once.
 
     Parameters
@@ -102,11 +102,11 @@ def find_sources(inputs: Iterable[str], skip: Sequence[str] = ()) -> list[Source
 
     Returns
     -------
-    list of Source
+    list of MediaSource
         One with a `problem` for an argument that means nothing and for a folder that cannot be read.
     """
     skipped = {os.path.abspath(folder) for folder in skip}
-    found: dict[str, Source] = {}
+    found: dict[str, MediaSource] = {}
     folders = []
     for text in inputs:
         folder, sources = _expand(text, skipped)
@@ -122,32 +122,34 @@ def _name(path: str, root: str) -> str:
     return Path(os.path.relpath(path, root)).as_posix()
 
 
-def _expand(text: str, skipped: set[str]) -> tuple[Optional[str], list[Source]]:
+def _expand(text: str, skipped: set[str]) -> tuple[Optional[str], list[MediaSource]]:
     """Return the sources that one argument means, and the folder that their names start from, if any."""
     if not text:
-        return None, [Source("", "image", "unnamed", "expected the name of a picture, a video or a folder, got none")]
+        return None, [
+            MediaSource("", "image", "unnamed", "expected the name of a picture, a video or a folder, got none")
+        ]
     if os.path.isdir(text):
         found = sorted(_search(text, skipped), key=lambda source: source.path)
         kinds = f"({', '.join(images.IMAGE_SUFFIXES)}) or video"
-        return text, found or [Source(text, "image", problem=f"{text}: the folder holds no image {kinds}")]
+        return text, found or [MediaSource(text, "image", problem=f"{text}: the folder holds no image {kinds}")]
     if os.path.exists(text):
         return os.path.dirname(text) or ".", [_source(text)]
     if text.isdecimal() and len(text) <= CAMERA_DIGITS:
-        return None, [Source(text, "camera", f"camera-{text}")]
+        return None, [MediaSource(text, "camera", f"camera-{text}")]
     # A file whose own name holds a wildcard was met above.
     found = [source for path in sorted(glob.glob(text, recursive=True)) for source in _expand(path, skipped)[1]]
     if not found:
-        return None, [Source(text, "image", problem=f"{text}: no such file or folder")]
+        return None, [MediaSource(text, "image", problem=f"{text}: no such file or folder")]
     return str(Path(*takewhile(lambda part: not glob.has_magic(part), Path(text).parts))), found
 
 
-def _search(folder: str, skipped: set[str]) -> Iterator[Source]:
+def _search(folder: str, skipped: set[str]) -> Iterator[MediaSource]:
     """Yield the pictures and videos below a folder, and the folders below it that cannot be read."""
-    unreadable: list[Source] = []
+    unreadable: list[MediaSource] = []
 
     def note(error: OSError) -> None:
         problem = f"{error.filename}: cannot be read: {error.strerror}"
-        unreadable.append(Source(str(error.filename), "image", problem=problem))
+        unreadable.append(MediaSource(str(error.filename), "image", problem=problem))
 
     for place, below, files in os.walk(folder, onerror=note):
         below[:] = [
@@ -162,19 +164,19 @@ def _search(folder: str, skipped: set[str]) -> Iterator[Source]:
     yield from unreadable
 
 
-def _source(path: str) -> Source:
+def _source(path: str) -> MediaSource:
     is_video = os.path.splitext(path)[1].lower() in VIDEO_SUFFIXES
-    return Source(path, "video" if is_video else "image")
+    return MediaSource(path, "video" if is_video else "image")
 
 
 def read_frames(
-    sources: Iterable[Source], exif: bool = True, every: int = 1, limit: Optional[int] = None
+    sources: Iterable[MediaSource], exif: bool = True, every: int = 1, limit: Optional[int] = None
 ) -> Iterator[Frame]:
     """Read pictures and videos, one frame in memory at a time.
 
     Parameters
     ----------
-    sources : iterable of Source
+    sources : iterable of MediaSource
     exif : bool
         Turn pictures and videos as they say.
     every : int
@@ -200,7 +202,7 @@ def read_frames(
             yield from _video_frames(source, exif, every, limit)
 
 
-def _video_frames(source: Source, exif: bool, every: int, limit: Optional[int]) -> Iterator[Frame]:
+def _video_frames(source: MediaSource, exif: bool, every: int, limit: Optional[int]) -> Iterator[Frame]:
     try:
         capture = _open(source, exif)
     except InputError as error:
@@ -228,7 +230,7 @@ def _video_frames(source: Source, exif: bool, every: int, limit: Optional[int]) 
         yield Frame(source, None, index, stated, problem)
 
 
-def _open(source: Source, exif: bool) -> cv2.VideoCapture:
+def _open(source: MediaSource, exif: bool) -> cv2.VideoCapture:
     """Open a video or a webcam.
 
     Raises
@@ -254,7 +256,7 @@ def _open(source: Source, exif: bool) -> cv2.VideoCapture:
     return capture
 
 
-def _problem_at_end(capture: cv2.VideoCapture, source: Source, frames: int, milliseconds: float) -> str:
+def _problem_at_end(capture: cv2.VideoCapture, source: MediaSource, frames: int, milliseconds: float) -> str:
     """Return what is wrong with a video that gave this many frames; nothing when it came to its end.
 
     OpenCV does not tell an end from an error. A container may state its frames, or they are guessed from its duration:
@@ -272,7 +274,7 @@ def _problem_at_end(capture: cv2.VideoCapture, source: Source, frames: int, mill
     return ""
 
 
-def count_frames(sources: Iterable[Source], every: int = 1, limit: Optional[int] = None) -> Optional[int]:
+def count_frames(sources: Iterable[MediaSource], every: int = 1, limit: Optional[int] = None) -> Optional[int]:
     """Return how many frames `read_frames` will about give; None where nobody knows."""
     total = 0
     for source in sources:

@@ -23,7 +23,7 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools.detect.media import Frame, Source
+from gluon_mtcnn.tools.detect.media import Frame, MediaSource
 from gluon_mtcnn.tools.evaluate.fddb.files import SEANLINX_ROW, image_name, rectangles, write_entry
 from gluon_mtcnn.tools.evaluate.wider.files import write_text_folder
 
@@ -58,7 +58,7 @@ class Output:
     def add(self, found: Found) -> None:
         """Take the faces of one frame."""
 
-    def end(self, source: Source, frames: int, problem: str) -> None:
+    def end(self, source: MediaSource, frames: int, problem: str) -> None:
         """Learn that a source is done, how many of its frames were added, and what was wrong with it, if anything."""
 
     def finish(self) -> None:
@@ -78,7 +78,7 @@ class Outputs:
 
     def __init__(self, outputs: Sequence[Output]) -> None:
         self._outputs = outputs
-        self._source: Optional[Source] = None
+        self._source: Optional[MediaSource] = None
         self._frames, self._problem = 0, ""
         self.faces, self.problems = 0, []  # type: tuple[int, list[str]]
 
@@ -141,7 +141,7 @@ class JsonOutput(Output):
         self._before = "{\n"
         self._in_video = False
 
-    def _key(self, source: Source) -> None:
+    def _key(self, source: MediaSource) -> None:
         self._file.write(f"{self._before}{json.dumps(source.path)}: ")
         self._before = ",\n"
 
@@ -160,7 +160,7 @@ class JsonOutput(Output):
         self._file.write(json.dumps({"index": frame.index, **entry}))
         self._in_video = True
 
-    def end(self, source: Source, frames: int, problem: str) -> None:
+    def end(self, source: MediaSource, frames: int, problem: str) -> None:
         """Close a video's list; write the entry of a source that could not be read."""
         if self._in_video:
             error = f', "error": {json.dumps(problem)}' if problem else ""
@@ -195,7 +195,7 @@ class CsvOutput(Output):
 class FddbOutput(Output):
     """FDDB's text, for ``evaluate fddb --detections``."""
 
-    def __init__(self, file: TextIO, sources: Iterable[Source]) -> None:
+    def __init__(self, file: TextIO, sources: Iterable[MediaSource]) -> None:
         check_distinct((fddb_name(Frame(source)) for source in sources), "--fddb")
         self._file = file
 
@@ -214,7 +214,7 @@ def fddb_name(frame: Frame) -> str:
 class WiderOutput(Output):
     """WIDER's text files, one a picture, for ``evaluate wider --detections``."""
 
-    def __init__(self, folder: str, sources: Iterable[Source]) -> None:
+    def __init__(self, folder: str, sources: Iterable[MediaSource]) -> None:
         check_distinct((wider_name(Frame(source)) for source in sources), "--wider")
         self._folder = folder
 
@@ -244,7 +244,7 @@ def check_distinct(names: Iterable[str], option: str) -> None:
         raise InputError(f"{option}: two of the inputs would both be called {repeated[0]}")
 
 
-def check_files(files: Mapping[str, str], sources: Iterable[Source]) -> None:
+def check_files(files: Mapping[str, str], sources: Iterable[MediaSource]) -> None:
     """Refuse files, by option, of which two are one, or one is an input; a device such as /dev/null takes any number.
 
     Raises

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Optional
@@ -17,7 +17,7 @@ from gluon_mtcnn.core.files.atomic import move_into_place, replacing
 from gluon_mtcnn.core.ops import image as images
 from gluon_mtcnn.tools.detect.chips import face_chips
 from gluon_mtcnn.tools.detect.draw import draw_detections
-from gluon_mtcnn.tools.detect.media import Source
+from gluon_mtcnn.tools.detect.media import MediaSource
 from gluon_mtcnn.tools.detect.outputs import Found, Output
 
 DRAWN_SUFFIXES = tuple(suffix for suffix in images.IMAGE_SUFFIXES if suffix != ".pgm")  # .pgm has no colours
@@ -33,7 +33,7 @@ class DrawOutput(Output):
         A picture would take the place of the one it was drawn from, or of one of the `files` that hold other results.
     """
 
-    def __init__(self, folder: str, sources: Sequence[Source], every: int = 1, files: Sequence[str] = ()) -> None:
+    def __init__(self, folder: str, sources: Sequence[MediaSource], every: int = 1, files: Sequence[str] = ()) -> None:
         self._targets = {source: Path(folder) / name for source, name in drawn_names(sources).items()}
         check_not_inputs(self._targets.values(), sources, "--draw")
         drawn = {os.path.realpath(target) for target in self._targets.values()}
@@ -64,7 +64,7 @@ class DrawOutput(Output):
             self._write = self._stack.enter_context(video_file(target, fps, drawn.shape))
         self._write(drawn)
 
-    def end(self, source: Source, frames: int, problem: str) -> None:
+    def end(self, source: MediaSource, frames: int, problem: str) -> None:
         """End a video."""
         self._stack.close()
         self._write = None
@@ -73,7 +73,7 @@ class DrawOutput(Output):
 class ChipsOutput(Output):
     """Every face as a PNG of its own: ``folder/picture_0.png``, ``folder/video.mp4/000025_0.png``."""
 
-    def __init__(self, folder: str, sources: Sequence[Source], size: int, margin: Optional[float]) -> None:
+    def __init__(self, folder: str, sources: Sequence[MediaSource], size: int, margin: Optional[float]) -> None:
         self._stems = {source: Path(folder) / name for source, name in chip_names(sources).items()}
         check_not_inputs((Path(f"{stem}_0.png") for stem in self._stems.values()), sources, "--chips")
         self._size, self._margin = size, margin
@@ -86,37 +86,38 @@ class ChipsOutput(Output):
             write_image(Path(f"{start}{i}.png"), chip)
 
 
-def drawn_names(sources: Sequence[Source]) -> dict[Source, str]:
+def drawn_names(sources: Sequence[MediaSource]) -> dict[MediaSource, str]:
     """Return what each source's drawn copy is called: as itself where OpenCV writes that format, else with a suffix."""
-    names: dict[Source, str] = {}
+    names: dict[MediaSource, str] = {}
     taken = {source.name for source in sources}
     for source in sources:
         kept = DRAWN_SUFFIXES if source.kind == "image" else (".mp4",)
         added = ".png" if source.kind == "image" else ".mp4"
         is_kept = source.name.lower().endswith(kept)
         names[source] = source.name if is_kept else _distinct(source.name, added, taken)
+        taken.add(names[source])
     return names
 
 
-def chip_names(sources: Sequence[Source]) -> dict[Source, str]:
+def chip_names(sources: Sequence[MediaSource]) -> dict[MediaSource, str]:
     """Return what a source's chips are called, less their number: its name without suffix where no other has that."""
     stems = Counter(str(Path(source.name).with_suffix("")) for source in sources if source.kind == "image")
-    names, taken = {}, set()  # type: tuple[dict[Source, str], set[str]]
+    names, taken = {}, set()  # type: tuple[dict[MediaSource, str], set[str]]
     for source in sources:
         stem = str(Path(source.name).with_suffix("")) if source.kind == "image" else source.name
         names[source] = _distinct(stem if stems[stem] <= 1 else source.name, "", taken)
+        taken.add(names[source])
     return names
 
 
-def _distinct(stem: str, suffix: str, taken: set[str]) -> str:
-    """Return a name that is not taken yet, and take it."""
+def _distinct(stem: str, suffix: str, taken: Collection[str]) -> str:
+    """Return a name that is not taken yet."""
     while stem + suffix in taken:
         stem += "_"
-    taken.add(stem + suffix)
     return stem + suffix
 
 
-def check_not_inputs(targets: Iterable[Path], sources: Iterable[Source], option: str) -> None:
+def check_not_inputs(targets: Iterable[Path], sources: Iterable[MediaSource], option: str) -> None:
     """Refuse to write over what is to be read.
 
     Raises

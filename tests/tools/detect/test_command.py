@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.detection.detector import Stage
+from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import save_net
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import Detections
+from gluon_mtcnn.tools.cli.detector_options import DetectorOptions
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.detect.command import ctrl_c_noted, detect_frames, shrink
-from gluon_mtcnn.tools.detect.media import Frame, Source
+from gluon_mtcnn.tools.detect.frames import Choice, detect_frames, shrink
+from gluon_mtcnn.tools.detect.media import Frame, MediaSource
+from gluon_mtcnn.tools.detect.run import DetectOptions, ctrl_c_noted, detect
 from gluon_mtcnn.tools.evaluate.fddb import files as fddb_files
 from gluon_mtcnn.tools.evaluate.wider import files as wider_files
 
@@ -95,6 +98,20 @@ def test_json_goes_to_stdout_and_choices_apply(model, photos, capsys):
     assert clipped[:, [1, 3]].max() <= 59
     assert len(faces("--last-stage", "pnet")) > 0
     assert "landmarks" not in faces("--last-stage", "pnet")[0]
+
+
+def test_without_a_file_the_faces_come_back(model, photos, capsys):
+    options = DetectOptions([photos], DetectorOptions(model), choice=Choice(top_k=2), quiet=True)
+    found = list(detect(options))
+    assert [one.frame.source.path for one in found] == [str(photos / "a b.png"), str(photos / "sub/c.d.png")]
+    assert [one.faces.boxes.shape for one in found] == [(2, 4)] * 2
+    assert capsys.readouterr().out == ""
+    assert main(["detect", str(photos), "--model", str(model), "--top-k", "2", "--quiet"]) == 0
+    written = json.loads(capsys.readouterr().out)
+    for one in found:
+        assert [face["box"] for face in written[one.frame.source.path]["faces"]] == one.faces.boxes.tolist()
+    with pytest.raises(InputError, match="expected at least one input"):
+        next(detect(DetectOptions([])))
 
 
 def test_one_bad_photo_among_many_is_listed_and_code_2(model, photos, tmp_path, capsys):
@@ -221,7 +238,7 @@ class SquareDetector:
 def test_max_size_gives_boxes_in_the_whole_picture():
     image = np.zeros((200, 400, 3), np.uint8)
     image[40:80, 120:200] = 255
-    frame = Frame(Source("a.png", "image", "a.png"), image)
+    frame = Frame(MediaSource("a.png", "image", "a.png"), image)
     (found,) = detect_frames(SquareDetector(), [frame], max_size=100)  # a quarter: the square is 30..49, 10..19
     np.testing.assert_array_equal(found.faces.boxes, [[120, 40, 199, 79]])
     np.testing.assert_array_equal(found.faces.landmarks[0, 0], [120, 40])

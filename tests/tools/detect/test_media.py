@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.tools.detect.media import Source, count_frames, find_sources, quiet_opencv, read_frames
+from gluon_mtcnn.tools.detect.media import MediaSource, count_frames, find_media, quiet_opencv, read_frames
 
 SIZE = (64, 48)
 
@@ -31,7 +31,7 @@ def write_picture(path):
 
 
 def names(inputs, **options):
-    return [(source.kind, source.name) for source in find_sources(map(str, inputs), **options)]
+    return [(source.kind, source.name) for source in find_media(map(str, inputs), **options)]
 
 
 def test_a_folder_is_searched_with_names_below_it(tmp_path):
@@ -76,7 +76,7 @@ def test_a_name_that_looks_like_a_glob_or_a_webcam_is_a_file_first(tmp_path, mon
 def test_arguments_that_mean_nothing_are_sources_with_a_problem(tmp_path):
     (tmp_path / "empty").mkdir()
     inputs = [tmp_path / "none.jpg", tmp_path / "*.bmp", tmp_path / "empty", write_picture(tmp_path / "a.jpg")]
-    problems = [source.problem for source in find_sources(map(str, inputs))]
+    problems = [source.problem for source in find_media(map(str, inputs))]
     assert problems[0].endswith("none.jpg: no such file or folder")
     assert problems[1].endswith("*.bmp: no such file or folder")
     assert "empty: the folder holds no image (.jpg" in problems[2]
@@ -85,7 +85,7 @@ def test_arguments_that_mean_nothing_are_sources_with_a_problem(tmp_path):
 
 @pytest.mark.parametrize(("suffix", "fourcc"), [(".mp4", "mp4v"), (".avi", "MJPG"), (".mkv", "mp4v")])
 def test_every_nth_frame_with_its_index(tmp_path, suffix, fourcc):
-    source = Source(str(write_video(tmp_path / f"v{suffix}", 11, fourcc=fourcc)), "video", "v")
+    source = MediaSource(str(write_video(tmp_path / f"v{suffix}", 11, fourcc=fourcc)), "video", "v")
     frames = list(read_frames([source], every=3))
     assert [frame.index for frame in frames] == [0, 3, 6, 9]
     assert [frame.fps for frame in frames] == [12.5] * 4
@@ -95,7 +95,7 @@ def test_every_nth_frame_with_its_index(tmp_path, suffix, fourcc):
     assert len(list(read_frames([source]))) == count_frames([source]) == 11
     assert count_frames([source], every=3) == 4
     assert count_frames([source], limit=5) == 5
-    assert count_frames([source, Source("0", "camera", "camera-0")]) is None
+    assert count_frames([source, MediaSource("0", "camera", "camera-0")]) is None
 
 
 def test_an_animated_gif_is_a_video(tmp_path):
@@ -103,7 +103,7 @@ def test_an_animated_gif_is_a_video(tmp_path):
 
     pictures = [Image.fromarray(np.full((30, 40, 3), value, np.uint8)) for value in (0, 100, 200)]
     pictures[0].save(tmp_path / "a.gif", save_all=True, append_images=pictures[1:])
-    frames = list(read_frames(find_sources([str(tmp_path / "a.gif")])))
+    frames = list(read_frames(find_media([str(tmp_path / "a.gif")])))
     assert [frame.image.shape for frame in frames] == [(30, 40, 3)] * 3
     np.testing.assert_allclose([frame.image.mean() for frame in frames], [0, 100, 200], atol=4)
 
@@ -111,7 +111,7 @@ def test_an_animated_gif_is_a_video(tmp_path):
 def test_a_video_that_breaks_off_gives_what_it_has_and_says_so(tmp_path, capfd):
     path = write_video(tmp_path / "v.avi", 20, fourcc="MJPG")
     os.truncate(path, path.stat().st_size * 3 // 4)
-    *frames, last = read_frames(find_sources([str(tmp_path / "v.avi")]))
+    *frames, last = read_frames(find_media([str(tmp_path / "v.avi")]))
     assert 0 < len(frames) < 20
     assert [frame.index for frame in frames] == list(range(len(frames)))
     assert last.image is None
@@ -134,7 +134,7 @@ def test_what_does_not_decode_is_one_frame_with_a_problem(tmp_path, capfd, name,
     path = tmp_path / name
     if content is not None:
         path.write_bytes(content)
-    source = Source(str(path), "image" if name.endswith("jpg") else "video", name)
+    source = MediaSource(str(path), "image" if name.endswith("jpg") else "video", name)
     (frame,) = read_frames([source])
     assert frame.image is None
     assert frame.index == 0
@@ -143,14 +143,14 @@ def test_what_does_not_decode_is_one_frame_with_a_problem(tmp_path, capfd, name,
 
 
 def test_a_video_without_frames(tmp_path, capfd):
-    source = Source(str(write_video(tmp_path / "v.avi", 0, fourcc="MJPG")), "video", "v.avi")
+    source = MediaSource(str(write_video(tmp_path / "v.avi", 0, fourcc="MJPG")), "video", "v.avi")
     (frame,) = read_frames([source])
     assert "v.avi: expected a video, got one without a frame that decodes" in frame.problem
     assert capfd.readouterr().err == ""
 
 
 def test_no_webcam():
-    (frame,) = read_frames([Source("98", "camera", "camera-98")])
+    (frame,) = read_frames([MediaSource("98", "camera", "camera-98")])
     assert "no webcam of this index can be opened" in frame.problem
 
 
@@ -160,6 +160,6 @@ def test_exif_is_followed_unless_told_otherwise(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (8, 4)).save(tmp_path / "a.jpg", exif=exif)
-    sources = find_sources([str(tmp_path / "a.jpg")])
+    sources = find_media([str(tmp_path / "a.jpg")])
     assert next(read_frames(sources)).image.shape == (8, 4, 3)
     assert next(read_frames(sources, exif=False)).image.shape == (4, 8, 3)

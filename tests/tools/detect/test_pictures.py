@@ -4,7 +4,7 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Detections
-from gluon_mtcnn.tools.detect.media import Frame, Source, read_frames
+from gluon_mtcnn.tools.detect.media import Frame, MediaSource, read_frames
 from gluon_mtcnn.tools.detect.outputs import Found
 from gluon_mtcnn.tools.detect.pictures import ChipsOutput, DrawOutput, chip_names, drawn_names, video_file, write_image
 
@@ -12,12 +12,16 @@ FACE = Detections([[10, 10, 29, 29]], [0.9])
 
 
 def picture(name):
-    return Source(f"in/{name}", "image", name)
+    return MediaSource(f"in/{name}", "image", name)
 
 
 def test_drawn_copies_keep_their_names_where_opencv_can_write_them():
     names = ["a.jpg", "sub/a.jpg", "scan", "scan.png", "old.pgm", "x.TIFF"]
-    sources = [*map(picture, names), Source("in/v.mp4", "video", "v.mp4"), Source("in/v.avi", "video", "v.avi")]
+    sources = [
+        *map(picture, names),
+        MediaSource("in/v.mp4", "video", "v.mp4"),
+        MediaSource("in/v.avi", "video", "v.avi"),
+    ]
     assert list(drawn_names(sources).values()) == [
         "a.jpg",
         "sub/a.jpg",
@@ -31,12 +35,12 @@ def test_drawn_copies_keep_their_names_where_opencv_can_write_them():
 
 
 def test_chips_of_different_files_have_different_names():
-    sources = [*map(picture, ["a.jpg", "a.png", "b.c.jpg", "sub/a.jpg"]), Source("in/a.mp4", "video", "a.mp4")]
+    sources = [*map(picture, ["a.jpg", "a.png", "b.c.jpg", "sub/a.jpg"]), MediaSource("in/a.mp4", "video", "a.mp4")]
     assert list(chip_names(sources).values()) == ["a.jpg", "a.png", "b.c", "sub/a", "a.mp4"]
 
 
 def test_a_drawn_video_has_the_frames_and_their_rate(tmp_path):
-    source = Source("in/v.avi", "video", "sub/v.avi")
+    source = MediaSource("in/v.avi", "video", "sub/v.avi")
     frames = [Frame(source, np.full((48, 64, 3), 60 * i, np.uint8), 2 * i, 25) for i in range(3)]
     frames.append(
         Frame(source, np.full((96, 128, 3), 180, np.uint8), 6, 25)
@@ -47,7 +51,7 @@ def test_a_drawn_video_has_the_frames_and_their_rate(tmp_path):
         assert not (tmp_path / "sub/v.avi.mp4").exists()
         output.end(source, 4, "")
         assert [p.name for p in (tmp_path / "sub").iterdir()] == ["v.avi.mp4"]
-    drawn = list(read_frames([Source(str(tmp_path / "sub/v.avi.mp4"), "video", "v")]))
+    drawn = list(read_frames([MediaSource(str(tmp_path / "sub/v.avi.mp4"), "video", "v")]))
     assert [frame.fps for frame in drawn] == [12.5] * 4
     np.testing.assert_allclose([frame.image.mean() for frame in drawn], [0, 60, 120, 180], atol=4)
     assert drawn[3].image.shape == (48, 64, 3)
@@ -57,13 +61,13 @@ def test_a_drawn_video_has_the_frames_and_their_rate(tmp_path):
 def test_a_video_of_odd_sides_loses_nothing(tmp_path, width, height):
     with video_file(tmp_path / "v.mp4", 10, (height, width, 3)) as write:
         write(np.full((height, width, 3), 120, np.uint8))
-    (frame,) = read_frames([Source(str(tmp_path / "v.mp4"), "video", "v")])
+    (frame,) = read_frames([MediaSource(str(tmp_path / "v.mp4"), "video", "v")])
     assert frame.image.shape == (height + 1, width + 1, 3)
     np.testing.assert_allclose(frame.image, 120, atol=4)
 
 
 def test_an_interrupted_video_leaves_nothing(tmp_path):
-    source = Source("in/v.mp4", "video", "v.mp4")
+    source = MediaSource("in/v.mp4", "video", "v.mp4")
 
     def interrupted():
         with DrawOutput(str(tmp_path), [source]) as output:
@@ -86,7 +90,7 @@ def test_a_drawn_picture_shows_the_box(tmp_path):
 
 
 def test_chips_are_numbered_by_face_and_frame(tmp_path):
-    video = Source("in/v.mp4", "video", "v.mp4")
+    video = MediaSource("in/v.mp4", "video", "v.mp4")
     image = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
     two = Detections([[10, 10, 29, 29], [0, 0, 9, 9]], [0.9, 0.8])
     output = ChipsOutput(str(tmp_path), [picture("sub/a.jpg"), video], size=20, margin=0)
@@ -99,7 +103,7 @@ def test_chips_are_numbered_by_face_and_frame(tmp_path):
 
 @pytest.mark.parametrize("make", [DrawOutput, lambda d, s: ChipsOutput(d, s, 112, None)], ids=["draw", "chips"])
 def test_inputs_are_not_overwritten(tmp_path, make):
-    sources = [Source(str(tmp_path / name), "image", name) for name in ("a.png", "a_0.png")]
+    sources = [MediaSource(str(tmp_path / name), "image", name) for name in ("a.png", "a_0.png")]
     with pytest.raises(InputError, match=r"--(draw|chips): .*png is an input: give another folder"):
         make(str(tmp_path), sources)
 

@@ -34,7 +34,7 @@ from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, anonymous_bytes, finis
 from gluon_mtcnn.tools.benchmark.peers import open_peers
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_model
 from gluon_mtcnn.tools.cli.options import positive_int
-from gluon_mtcnn.tools.detect.media import find_sources
+from gluon_mtcnn.tools.detect.media import find_media
 
 log = logging.getLogger(__name__)
 WARM_UP = 3  # photos that every engine sees before the clock runs
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _photos(args: argparse.Namespace) -> list[str]:
     """Return the paths of the photos, evenly spaced among those in the folder."""
-    paths = [source.path for source in find_sources([args.images], []) if source.kind == "image"]
+    paths = [source.path for source in find_media([args.images], []) if source.kind == "image"]
     if not paths:
         raise InputError(f"{args.images}: the folder holds no image")
     return [paths[i] for i in np.unique(np.linspace(0, len(paths) - 1, min(args.limit, len(paths))).astype(int))]

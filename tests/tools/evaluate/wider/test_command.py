@@ -11,7 +11,7 @@ from gluon_mtcnn.core.types import Detections
 from gluon_mtcnn.tools.cli.detector_options import options_with_detector
 from gluon_mtcnn.tools.cli.main import main
 from gluon_mtcnn.tools.cli.options import add_common
-from gluon_mtcnn.tools.detect.media import Frame, Source
+from gluon_mtcnn.tools.detect.media import Frame, MediaSource
 from gluon_mtcnn.tools.detect.outputs import Found, WiderOutput
 from gluon_mtcnn.tools.evaluate.detections import read_json_detections
 from gluon_mtcnn.tools.evaluate.wider import command as wider_eval
@@ -84,7 +84,7 @@ def test_what_detect_writes_is_read_back(tmp_path):
         "e/a.jpg": Detections([[10, 10, 30.25, 30], [55, 12, 73, 31]], [0.875, 0.5]),
         "e/b.jpg": Detections.empty(),
     }
-    sources = {name: Source(str(tmp_path / "WIDER_val" / name), "image", f"WIDER_val/{name}") for name in found}
+    sources = {name: MediaSource(str(tmp_path / "WIDER_val" / name), "image", f"WIDER_val/{name}") for name in found}
     output = WiderOutput(str(tmp_path / "result"), list(sources.values()))
     for name, faces in found.items():
         output.add(Found(Frame(sources[name], np.zeros((1, 1, 3), np.uint8)), faces))
@@ -95,7 +95,7 @@ def test_what_detect_writes_is_read_back(tmp_path):
         evaluate_wider(parse(argv))
     results = [json.loads((tmp_path / out / "wider.json").read_text()) for out in ("from_text", "from_json")]
     assert results[0]["hard"]["AP"] == results[1]["hard"]["AP"] > 0
-    same = Source(str(tmp_path / "other/e/a.png"), "image", "other/e/a.png")
+    same = MediaSource(str(tmp_path / "other/e/a.png"), "image", "other/e/a.png")
     with pytest.raises(InputError, match="--wider: two of the inputs would both be called e/a"):
         WiderOutput("x", [*sources.values(), same])
 
