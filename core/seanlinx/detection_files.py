@@ -31,6 +31,8 @@ def read_detections(path: PathLike) -> list[np.ndarray]:
 
 def parse_detections(items: object, path: PathLike) -> list[np.ndarray]:
     """Return what `read_detections` does, of a pickle that has been read; `path` names it in messages."""
+    if isinstance(items, np.ndarray) and items.dtype == object and items.ndim:
+        items = list(items)  # np.array(list_of_arrays, dtype=object)
     if not isinstance(items, list):
         raise InputError(f"{path}: expected a list of arrays, got a {type(items).__name__}")
     return [_as_detections(item, f"{path}: item {i}") for i, item in enumerate(items)]
@@ -40,6 +42,8 @@ def _as_detections(item: object, where: str) -> np.ndarray:
     """Return a copy of the detections of one image, (n, 5) floats; an empty array or list of any kind is none."""
     if item.size == 0 if isinstance(item, np.ndarray) else item == []:
         return np.zeros((0, 5))
+    if isinstance(item, np.ndarray) and item.dtype == object and all(isinstance(value, float) for value in item.flat):
+        item = item.astype(np.float64)  # what numpy makes of arrays that all have one shape
     if not isinstance(item, np.ndarray) or item.ndim != 2 or item.shape[1] != 5 or item.dtype.kind != "f":
         got = f"{item.dtype} {item.shape}" if isinstance(item, np.ndarray) else f"a {type(item).__name__}"
         raise InputError(f"{where}: expected a float array (n, 5), got {got}")

@@ -164,7 +164,8 @@ def _check_row(row: object, training: bool, where: str) -> None:
 
 def _stack_checked(targets: dict[int, Any], size: int, where: str) -> np.ndarray:
     """Return the targets of rows as (n, size) float64."""
-    shaped = {i: target for i, target in targets.items() if isinstance(target, np.ndarray) and target.shape == (size,)}
+    numeric = {i: x for i, x in targets.items() if isinstance(x, np.ndarray) and x.dtype.kind in "biuf"}
+    shaped = {i: target for i, target in numeric.items() if target.shape == (size,)}
     stacked = _stack(list(shaped.values()), size)
     finite = (np.abs(stacked) <= np.finfo(np.float32).max).all(axis=1)
     wrong = targets.keys() - {i for i, good in zip(shaped, finite.tolist()) if good}

@@ -11,45 +11,30 @@ from __future__ import annotations
 import io
 import math
 import pickle
-import pickletools
 import re
-import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from reprlib import repr as short  # of what a pickle holds: its own repr could be endless
-from typing import Any, Union
+from typing import Any, Optional, Union
 
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.core.seanlinx.pickle_budget import Budget
+from gluon_mtcnn.core.seanlinx.pickle_containers import Containers
+from gluon_mtcnn.core.seanlinx.pickle_scan import checked
 
-SMALL_INDEX = 1 << 24  # a memo index below this takes memory that does no harm
 # Booleans, integers and floats; neither objects nor records.
 PLAIN_DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
 
-# How many bytes follow each opcode, or one of pickletools' negative codes for "it depends".
-_ARGUMENT = {op.code.encode("latin1"): op.arg.n if op.arg else 0 for op in pickletools.opcodes}
-_LENGTH_FORMAT = {
-    pickletools.TAKEN_FROM_ARGUMENT1: "<B",
-    pickletools.TAKEN_FROM_ARGUMENT4: "<i",
-    pickletools.TAKEN_FROM_ARGUMENT4U: "<I",
-    pickletools.TAKEN_FROM_ARGUMENT8U: "<Q",
-}
-
-
-def _fixed_run() -> re.Pattern[bytes]:
-    """Return a pattern for many opcodes of fixed length at once. It is bounded, since `re` keeps a stack."""
-    codes: dict[int, bytes] = {}
-    for code, length in _ARGUMENT.items():
-        if length >= 0 and code not in (pickle.STOP, pickle.LONG_BINPUT):
-            codes[length] = codes.get(length, b"") + re.escape(code)
-    kinds = [b"[%s]" % codes[length] + b"." * length for length in sorted(codes)]
-    kinds.append(pickle.LONG_BINPUT + rb"...\0")  # below SMALL_INDEX
-    return re.compile(b"(?:%s){0,500}" % b"|".join(kinds), re.DOTALL)
-
-
-_FIXED_RUN = _fixed_run()
+# Text of a fixed length, and references.
+_TEXT_DTYPE = re.compile(r"[<>|=]?[US][1-9][0-9]*")
+_OBJECT_DTYPE = re.compile(r"\|?O[48]?")
+_CELLS = (type(None), bool, int, float, str, bytes, np.generic)  # what an array of objects may hold besides arrays
+# What a defaultdict may make; it is read as a dict and makes nothing.
+_FACTORIES = ("list", "dict", "set", "tuple", "int", "long", "float", "bool", "str", "unicode")
 
 
 def load(path: PathLike) -> Any:
@@ -61,8 +46,9 @@ def load(path: PathLike) -> Any:
 
     Returns
     -------
-    Lists, tuples, dicts, None, booleans, numbers, str, bytes and arrays. Byte strings of Python 2 are str,
-    decoded as latin-1. Arrays are of a subclass of ndarray that pickle can fill in; `numpy.array` drops it.
+    Lists, tuples, dicts, sets, frozensets, None, booleans, numbers, str, bytes and arrays of numbers, of text, or of
+    these and arrays of these. An OrderedDict or defaultdict is a dict. Byte strings of Python 2 are str, decoded as
+    latin-1. Arrays are of a subclass of ndarray that pickle can fill in; `numpy.array` drops it.
 
     Raises
     ------
@@ -79,110 +65,72 @@ def load(path: PathLike) -> Any:
 def loads(data: bytes, where: str) -> Any:
     """Return the plain data of a pickle in memory; `where` names it in messages. Otherwise as `load`."""
     try:
-        _check_claims(data)
-        return _Unpickler(data).load()
+        reader = _Unpickler(checked(data), len(data))
+        value = reader.load()
+        reader.containers.fill()
+        return value
     except Exception as error:  # a hostile pickle can make the reader raise anything
         detail = str(error) if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {error}"
         raise InputError(f"{where}: expected a pickle of plain data, but {' '.join(detail.split())}") from None
 
 
-def _check_claims(data: bytes) -> None:
-    """Refuse lengths and memo indices beyond the file: the reader would allocate them before it looked."""
-    at = 0
-    while True:
-        at = _FIXED_RUN.match(data, at).end()  # type: ignore[union-attr]
-        code = data[at : at + 1]
-        if code == pickle.STOP:
-            return
-        if code and code not in _ARGUMENT:
-            raise pickle.UnpicklingError(f"byte {at} is {code!r}, which is no pickle opcode")
-        at = _skip(data, at + 1, code)
-
-
-def _skip(data: bytes, at: int, code: bytes) -> int:
-    """Return where the argument of an opcode ends that starts at a byte."""
-    kind = _ARGUMENT.get(code, 0)
-    try:
-        if code == pickle.LONG_BINPUT:
-            _check_index(struct.unpack_from("<I", data, at)[0], data)
-        if kind == pickletools.UP_TO_NEWLINE:
-            end = data.index(b"\n", at) + 1
-            if code == pickle.PUT:
-                _check_index(int(data[at:end]), data)
-            return data.index(b"\n", end) + 1 if code in (pickle.GLOBAL, pickle.INST) else end
-        if kind < 0:
-            length = struct.unpack_from(_LENGTH_FORMAT[kind], data, at)[0]
-            kind = struct.calcsize(_LENGTH_FORMAT[kind]) + length if length >= 0 else len(data)
-    except (struct.error, ValueError):
-        kind = len(data)
-    if not code or kind < 0 or at + kind > len(data):
-        raise pickle.UnpicklingError(f"it is cut short: it ends at byte {len(data)}, inside an item")
-    return at + kind
-
-
-def _check_index(index: int, data: bytes) -> None:
-    """Refuse a memo index beyond the file. Small ones pass: who drops PUTs or goes on with a memo leaves gaps."""
-    if not 0 <= index < max(SMALL_INDEX, len(data)):
-        raise pickle.UnpicklingError(f"it claims {index} items in {len(data)} bytes")
-
-
-class _Budget:
-    """Bytes that things of one kind may still take: those of the file, so that one string cannot become a thousand.
-
-    Each kind has a budget of its own. What a sound file makes of one kind, it holds: but the same byte can be text,
-    then the bytes that the text is encoded to, then the content of an array.
-    """
-
-    def __init__(self, left: int, kind: str) -> None:
-        self.left = left
-        self.kind = kind
-
-    def bytes_of(self, raw: Union[str, bytes, bytearray]) -> bytes:
-        """Return a copy of the bytes of a str (Python 2's), bytes or bytearray."""
-        if not isinstance(raw, (str, bytes, bytearray)):
-            raise pickle.UnpicklingError(f"the content of its {self.kind} is a {type(raw).__name__}, not bytes")
-        self.left -= len(raw)
-        if self.left < 0:
-            raise pickle.UnpicklingError(f"its {self.kind} are larger than the file")
-        return raw.encode("latin1") if isinstance(raw, str) else bytes(memoryview(raw))
-
-
 class _Dtype:
-    """``numpy.dtype`` of a pickle: a type of plain numbers and, as its state, the byte order."""
+    """``numpy.dtype`` of a pickle: a type of plain numbers, text or objects and, as its state, the byte order."""
 
     __slots__ = ("dtype",)
 
     def __init__(self, spec: str, align: object = False, copy: object = True) -> None:
-        if not isinstance(spec, str) or not PLAIN_DTYPE.fullmatch(spec):
-            raise pickle.UnpicklingError(f"it holds an array of type {short(spec)}, not of numbers")
+        known = (PLAIN_DTYPE, _TEXT_DTYPE, _OBJECT_DTYPE)
+        if not isinstance(spec, str) or not any(pattern.fullmatch(spec) for pattern in known):
+            raise pickle.UnpicklingError(f"it holds an array of type {short(spec)}, not of numbers or text")
         self.dtype = np.dtype(spec)
 
     def __setstate__(self, state: tuple) -> None:
         order, *record = state[1:5]
         if order not in ("<", ">", "|", "=") or record != [None, None, None]:
-            raise pickle.UnpicklingError("it holds an array of records, not of numbers")
+            raise pickle.UnpicklingError("it holds an array of records, not of numbers or text")
         self.dtype = self.dtype.newbyteorder(order)
 
 
 class _Array(np.ndarray):
-    """An array that comes into being empty and gets shape, type and content as its state, compared beforehand."""
+    """An array that comes into being empty and gets shape, type and content as its state, once, compared beforehand."""
 
-    __slots__ = ("budget",)
-    budget: _Budget
+    __slots__ = ("reader",)
+    reader: Optional[_Unpickler]  # None from the state on
 
     def __setstate__(self, state: tuple) -> None:
         _, shape, dtype, fortran, raw = state
-        content = self.budget.bytes_of(raw)
-        _check_shape(shape, dtype.dtype, content)
+        if self.reader is None:
+            raise pickle.UnpicklingError("it changes an array that is complete")
+        content = self._cells(raw) if dtype.dtype == object else self.reader.arrays.bytes_of(raw)
+        _check_content(shape, dtype.dtype, content)
         super().__setstate__((1, shape, dtype.dtype, bool(fortran), content))
+        self.reader = None
+
+    def _cells(self, items: object) -> list:
+        """Return a copy of the content of an array of objects: plain values and complete arrays, so none in another."""
+        if type(items) is not list:
+            raise pickle.UnpicklingError(f"the content of an array of objects is a {type(items).__name__}, not a list")
+        self.reader.containers.charge(items)  # type: ignore[union-attr]
+        for item in items:
+            inner = isinstance(item, _Array) and item.reader is None and item.dtype != object
+            if not inner and not isinstance(item, _CELLS):
+                kind = "unfinished or nested array" if isinstance(item, _Array) else type(item).__name__
+                raise pickle.UnpicklingError(f"an array of objects holds a {kind}, not plain arrays and values")
+        return list(items)
 
 
-def _check_shape(shape: tuple, dtype: np.dtype, content: bytes) -> None:
+def _check_content(shape: tuple, dtype: np.dtype, content: Union[bytes, list]) -> None:
+    """Refuse content that does not fill the shape, or text with numbers that are no characters."""
     if len(shape) > 32 or any(type(side) is not int or side < 0 for side in shape):
         raise pickle.UnpicklingError(f"an array has the shape {short(shape)}")
-    size = math.prod(shape) * dtype.itemsize
-    if size != len(content):
-        raise pickle.UnpicklingError(f"an array of shape {short(shape)} and type {dtype} has {len(content)} bytes")
+    unit, name = (1, "items") if isinstance(content, list) else (dtype.itemsize, "bytes")
+    if math.prod(shape) * unit != len(content):
+        raise pickle.UnpicklingError(f"an array of shape {short(shape)} and type {dtype} has {len(content)} {name}")
+    if dtype.kind == "U" and content:
+        codes = np.frombuffer(content, np.dtype(np.uint32).newbyteorder(dtype.byteorder))  # type: ignore[arg-type]
+        if codes.max() > sys.maxunicode:
+            raise pickle.UnpicklingError("an array of text holds what is no text")
 
 
 class _Admitted:
@@ -201,20 +149,33 @@ class _Admitted:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads plain data. Every global is an exact pair of `self.globals` or refused."""
+    """Reads what `pickle_scan.checked` went over. Every global is an exact pair of `self.globals`, or refused.
 
-    def __init__(self, data: bytes) -> None:
+    Parameters
+    ----------
+    data : what `checked` returned
+    size : int
+        Bytes of the file, which limit what is made of it.
+    """
+
+    def __init__(self, data: bytes, size: int) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
-        self.arrays = _Budget(len(data), "arrays")
-        self.encoded = _Budget(len(data), "encoded bytes")
-        self.ndarray = _Admitted(self._no_call)
+        self.arrays = Budget(size, "arrays")
+        self.encoded = Budget(size, "encoded bytes")
+        self.containers = Containers(size)
+        self.ndarray = self._argument("numpy.ndarray")
         self.globals = {
             ("numpy", "ndarray"): self.ndarray,
             ("numpy", "dtype"): _Admitted(_Dtype),
             ("_codecs", "encode"): _Admitted(self._encode),
-            ("__builtin__", "bytes"): _Admitted(self._empty_bytes),  # an empty one, by Python 3 in protocol 2
-            ("builtins", "bytes"): _Admitted(self._empty_bytes),
+            ("collections", "OrderedDict"): _Admitted(self._ordered_dict),
+            ("collections", "defaultdict"): _Admitted(self._defaultdict),
         }
+        for builtins in ("__builtin__", "builtins"):
+            self.globals.update(((builtins, name), self._argument(name)) for name in _FACTORIES)
+            self.globals[builtins, "set"] = _Admitted(self._set)
+            self.globals[builtins, "frozenset"] = _Admitted(self._frozenset)
+            self.globals[builtins, "bytes"] = _Admitted(self._empty_bytes)  # by Python 3 in protocol 2
         for core in ("numpy.core", "numpy._core"):  # the names before and since numpy 2
             self.globals[core + ".multiarray", "_reconstruct"] = _Admitted(self._reconstruct)
             self.globals[core + ".multiarray", "scalar"] = _Admitted(self._scalar)
@@ -226,24 +187,65 @@ class _Unpickler(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is refused")
         return self.globals[module, name]
 
+    def persistent_load(self, request: Any) -> Any:
+        """Do what an opcode that hashes was to do; `pickle_scan` says what the request is."""
+        if type(request) is list:
+            return self.containers.put({}, request)
+        if len(request) == 1:
+            return self.containers.frozenset(request[0])
+        return self.containers.put(*request)
+
     @staticmethod
-    def _no_call(*args: object) -> None:
-        raise pickle.UnpicklingError("it calls numpy.ndarray, which is refused")
+    def _argument(name: str) -> _Admitted:
+        """Return the stand-in of a type that is named as an argument, not called."""
+
+        def refuse(*args: object) -> None:
+            raise pickle.UnpicklingError(f"it calls {name}, which is refused")
+
+        return _Admitted(refuse)
 
     @staticmethod
     def _empty_bytes() -> bytes:
         return b""
 
+    def _members(self, members: object) -> list:
+        if type(members) is not list:
+            raise pickle.UnpicklingError(f"it makes a set or dict of a {type(members).__name__}, not of a list")
+        self.containers.charge(members)
+        return list(members)
+
+    def _set(self, members: object = ()) -> set:
+        return self.containers.put(set(), self._members(members))
+
+    def _frozenset(self, members: object = ()) -> frozenset:
+        return self.containers.frozenset(self._members(members))
+
+    def _ordered_dict(self, pairs: object = None) -> dict:
+        """Return a dict, which keeps its order, too; Python 2 gives the items as a list of lists."""
+        items: list = []
+        for pair in self._members([] if pairs is None else pairs):
+            if type(pair) not in (list, tuple) or len(pair) != 2:
+                raise pickle.UnpicklingError("an OrderedDict has an item that is no pair")
+            items += pair
+        return self.containers.put({}, items)
+
+    @staticmethod
+    def _defaultdict(factory: object = None) -> dict:
+        """Return a dict, without the factory."""
+        if factory is not None and not isinstance(factory, _Admitted):
+            raise pickle.UnpicklingError("a defaultdict has a factory that is no plain type")
+        return {}
+
     def _reconstruct(self, subtype: object, shape: object, code: object) -> _Array:
         if subtype is not self.ndarray:
             raise pickle.UnpicklingError("it builds an array of a type that is not numpy.ndarray")
         array = np.ndarray.__new__(_Array, (0,), np.int8)
-        array.budget = self.arrays
+        array.reader = self
         return array
 
     def _scalar(self, dtype: _Dtype, raw: Union[str, bytes] = b"") -> np.generic:
         content = self.arrays.bytes_of(raw)
-        _check_shape((), dtype.dtype, content)
+        _check_content((), dtype.dtype, content)
         return np.frombuffer(content, dtype.dtype)[0]
 
     def _frombuffer(self, raw: Union[bytes, bytearray], dtype: _Dtype, shape: tuple, order: str) -> np.ndarray:

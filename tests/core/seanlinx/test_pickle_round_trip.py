@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.seanlinx import safe_pickle
+from gluon_mtcnn.core.seanlinx import pickle_scan, safe_pickle
 from gluon_mtcnn.core.seanlinx.detection_files import parse_detections
 from gluon_mtcnn.core.seanlinx.imdb_cache import parse_cache
 
@@ -109,11 +109,11 @@ def test_a_memo_index_after_a_gap_is_read(index):
 
 
 def test_a_memo_index_ends_where_it_costs_memory():
-    for put in (b"r%s" % struct.pack("<I", safe_pickle.SMALL_INDEX - 1), b"p%d\n" % (safe_pickle.SMALL_INDEX - 1)):
-        safe_pickle._check_claims(b"]" + put + b".")
-    for put in (b"r%s" % struct.pack("<I", safe_pickle.SMALL_INDEX), b"p%d\n" % safe_pickle.SMALL_INDEX):
+    for put in (b"r%s" % struct.pack("<I", pickle_scan.SMALL_INDEX - 1), b"p%d\n" % (pickle_scan.SMALL_INDEX - 1)):
+        pickle_scan.checked(b"]" + put + b".")
+    for put in (b"r%s" % struct.pack("<I", pickle_scan.SMALL_INDEX), b"p%d\n" % pickle_scan.SMALL_INDEX):
         with pytest.raises(pickle.UnpicklingError, match="it claims 16777216 items"):
-            safe_pickle._check_claims(b"]" + put + b".")
+            pickle_scan.checked(b"]" + put + b".")
 
 
 def test_a_second_pickle_of_one_pickler_is_read():
