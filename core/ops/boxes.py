@@ -164,3 +164,28 @@ def turn_landmarks(fractions: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     fractions = np.asarray(fractions)
     points = turn(fractions.reshape(-1, 5, 2) - 0.5, degrees) + 0.5
     return points.reshape(-1, 10).astype(fractions.dtype)
+
+
+def paired_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return the (n,) intersection over union of each of n boxes with the other at the same place; neither is empty."""
+    shared = paired_intersection(boxes, others)
+    return shared / (area(boxes) + area(others) - shared)
+
+
+def centres(boxes: np.ndarray) -> np.ndarray:
+    """Return the centres (n, 2) of the areas that the boxes' pixels cover: ``x1 + width / 2``."""
+    return _float(boxes)[:, :2] + extents(boxes) / 2
+
+
+def from_centres(centres: np.ndarray, extents: np.ndarray) -> np.ndarray:
+    """Return the boxes (n, 4) of centres (n, 2) and widths and heights (n, 2); the inverse of `centres`, `extents`."""
+    half = _float(extents) / 2
+    return np.concatenate([centres - half, centres + half - 1], axis=1)
+
+
+def mirror(boxes: np.ndarray, width: float) -> np.ndarray:
+    """Return the boxes (n, 4) as they lie in an image of this width that is mirrored left to right."""
+    boxes = _float(boxes)
+    mirrored: np.ndarray = boxes.copy()
+    mirrored[:, [0, 2]] = width - 1 - boxes[:, [2, 0]]
+    return mirrored

@@ -20,7 +20,7 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import replacing_text
-from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE, sides
+from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE, extents, from_xywh
 from gluon_mtcnn.core.types import Annotation
 
 PathLike = Union[str, os.PathLike]
@@ -32,7 +32,7 @@ CELEBA_LANDMARKS, CELEBA_BOXES = "landmarks", "bbox"
 
 def points_fit(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return which boxes (n, 4) suit their points (n, 5, 2): all points within, and the box not oversized."""
-    size = np.stack(sides(boxes), axis=1)
+    size = extents(boxes)
     slack = OUTSIDE * np.maximum(size, 0)
     inside = (points >= (boxes[:, :2] - slack)[:, None]) & (points <= (boxes[:, 2:] + slack)[:, None])
     extent = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
@@ -140,6 +140,6 @@ def _celeba_face(
         return None
     if not points_fields or not box_fields or points_fields[0] != box_fields[0]:
         raise InputError(f"{boxes_where}: expected the box of {points_fields[:1]}, got {box_fields[:1]}")
-    x, y, width, height = _numbers(box_fields[1:], 4, boxes_where)
+    box = from_xywh(_numbers(box_fields[1:], 4, boxes_where)[None])[0]
     points = _numbers(points_fields[1:], 10, where)
-    return points_fields[0], np.array([x, y, x + width - 1, y + height - 1]), points
+    return points_fields[0], box, points

@@ -23,7 +23,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json, replacing, sha256, write_json
 from gluon_mtcnn.core.files.plain import json_values
-from gluon_mtcnn.core.ops.boxes import intersection, sides, square
+from gluon_mtcnn.core.ops.boxes import intersection, mirror, rescale, sides, square
 from gluon_mtcnn.core.ops.image import read
 from gluon_mtcnn.core.seanlinx.detection_files import read_detections, write_detections
 from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, NETS, ONE_FACE, PART, POSITIVE, Annotation, Crops
@@ -326,9 +326,8 @@ def detect_rescaled(
     seen = cv2.resize(image, size.tolist(), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
     found = np.array(detect(np.ascontiguousarray(seen[:, ::-1]) if mirrored else seen), np.float64).reshape(-1, 5)
     if mirrored:
-        found[:, [0, 2]] = size[0] - 1 - found[:, [2, 0]]
-    ratio = np.tile([width, height] / size, 2)
-    found[:, :4] = (found[:, :4] + [0, 0, 1, 1]) * ratio - [0, 0, 1, 1]
+        found[:, :4] = mirror(found[:, :4], size[0])
+    found[:, :4] = rescale(found[:, :4], *([width, height] / size))
     return found.astype(np.float32)
 
 

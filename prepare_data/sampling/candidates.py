@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from gluon_mtcnn.core.ops.boxes import sides
 from gluon_mtcnn.core.ops.image import crop_and_resize
 from gluon_mtcnn.core.types import Crops
 
@@ -80,11 +81,11 @@ def cut(image: np.ndarray, rows: np.ndarray, size: int) -> np.ndarray:
 
 def _turned_crop(image: np.ndarray, box: np.ndarray, angle: float, size: int) -> np.ndarray:
     """Return one square cut out turned; for angle 0 it samples the same places as cv2.resize does."""
-    side = float(box[2] - box[0] + 1)
+    side = float(sides(box[None])[0][0])  # a mined square may be a pixel higher than wide: its width is both sides
     turn = rotation(angle)
     matrix = np.zeros((2, 3))
     matrix[:, :2] = turn * (side / size)
-    centre = box[:2] + (side - 1) / 2
+    centre = box[:2] + side / 2 - 0.5  # cv2 counts from the middle of the first pixel
     matrix[:, 2] = centre + turn @ np.full(2, side / size / 2 - side / 2)
     return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
 

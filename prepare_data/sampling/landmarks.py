@@ -7,17 +7,21 @@ from typing import Optional
 import numpy as np
 
 from gluon_mtcnn.core.ops.boxes import (
+    centres,
     encode,
     encode_landmarks,
+    extents,
+    from_centres,
     mirror_landmarks,
     mirror_offsets,
+    paired_iou,
     sides,
     square,
     turn,
 )
 from gluon_mtcnn.core.types import LANDMARK, Annotation, Crops
 from gluon_mtcnn.prepare_data.sampling.candidates import Samples
-from gluon_mtcnn.prepare_data.sampling.squares import POSITIVE_IOU, Recipe, first_of_each, inside, jitter, paired_iou
+from gluon_mtcnn.prepare_data.sampling.squares import POSITIVE_IOU, Recipe, first_of_each, inside, jitter
 
 
 def landmark_faces(annotation: Annotation, recipe: Recipe) -> np.ndarray:
@@ -66,7 +70,8 @@ def landmark_samples(
     angle = angle.astype(np.float32)
     turned_boxes, turned_points = turn_faces(boxes[proposer], points[faces[proposer]], squares, angle)
     fractions = encode_landmarks(turned_points, squares)
-    keep = ((fractions > 0) & (fractions < 1)).all(axis=1) & (paired_iou(squares, turned_boxes) > POSITIVE_IOU)
+    overlap = paired_iou(squares.astype(np.float64), turned_boxes)
+    keep = ((fractions > 0) & (fractions < 1)).all(axis=1) & (overlap > POSITIVE_IOU)
     keep[keep] = first_of_each(proposer[keep], np.full(len(boxes), recipe.landmarks))
     mirror = rng.random(count) < 0.5
     offsets = encode(turned_boxes, squares)
@@ -104,10 +109,7 @@ def turn_faces(
 
     A box keeps its size and stays upright; its centre and the points move.
     """
-    side = np.stack(sides(np.asarray(squares, np.float64)), axis=1)
-    centre = squares[:, :2] + side / 2
-    half = np.stack(sides(boxes), axis=1) / 2
+    centre = centres(np.asarray(squares, np.float64))
     back = -np.asarray(angle)  # what a square shows turns the other way
-    box_centre = turn((boxes[:, :2] + half - centre)[:, None], back)[:, 0] + centre
-    turned = np.concatenate([box_centre - half, box_centre + half - 1], axis=1)
-    return turned, turn(points - centre[:, None], back) + centre[:, None]
+    box_centre = turn((centres(boxes) - centre)[:, None], back)[:, 0] + centre
+    return from_centres(box_centre, extents(boxes)), turn(points - centre[:, None], back) + centre[:, None]

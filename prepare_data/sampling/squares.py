@@ -16,7 +16,7 @@ from typing import Any, Optional
 import numpy as np
 
 from gluon_mtcnn.core.files.plain import json_values
-from gluon_mtcnn.core.ops.boxes import area, encode, extents, intersection, sides
+from gluon_mtcnn.core.ops.boxes import area, centres, encode, extents, from_xywh, intersection, paired_iou, sides
 from gluon_mtcnn.core.types import NEGATIVE, PART, POSITIVE, Annotation, Crops
 
 POSITIVE_IOU, PART_IOU, NEGATIVE_IOU = 0.65, 0.4, 0.3
@@ -134,8 +134,7 @@ class Faces:
 
 def squares_at(corners: np.ndarray, side: np.ndarray) -> np.ndarray:
     """Return inclusive squares (n, 4) int32 of top-left corners (n, 2) and sides (n,), all integers."""
-    corners = np.asarray(corners, np.int32)
-    return np.concatenate([corners, corners + np.asarray(side, np.int32)[:, None] - 1], axis=1)
+    return from_xywh(np.column_stack([corners, side, side]).astype(np.float64)).astype(np.int32)
 
 
 def inside(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -275,7 +274,7 @@ def jitter(rng: np.random.Generator, boxes: np.ndarray) -> np.ndarray:
     high = np.maximum(np.ceil(1.25 * np.maximum(width, height)), low + 1)
     side = np.floor(low + rng.random(len(size)) * (high - low))
     moved = rng.uniform(-0.2, 0.2, size.shape) * size
-    return squares_at(np.rint(boxes[:, :2] + size / 2 + moved - side[:, None] / 2), side)
+    return squares_at(np.rint(centres(boxes) + moved - side[:, None] / 2), side)
 
 
 def around_faces(
@@ -303,7 +302,7 @@ def around_faces(
     step = size_class(boxes, recipe.size_steps)
     proposer = np.repeat(np.arange(len(boxes)), np.array(recipe.tries)[step])
     squares = jitter(rng, boxes[proposer])
-    overlap = paired_iou(squares, boxes[proposer])
+    overlap = paired_iou(squares.astype(np.float64), boxes[proposer].astype(np.float64))
     keep = np.zeros(len(squares), bool)
     ok = np.ones(len(squares), bool) if padded else inside(squares, width, height)
     bands = ((POSITIVE_IOU, np.inf, recipe.positives), (PART_IOU, POSITIVE_IOU, recipe.parts))
@@ -311,11 +310,3 @@ def around_faces(
         rows = np.flatnonzero(ok & (overlap >= low) & (overlap < high))
         keep[rows] = first_of_each(proposer[rows], np.array(caps)[step] - already)
     return squares[keep]
-
-
-def paired_iou(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the IoU (n,) of each box with the other of the same row."""
-    boxes, others = np.asarray(boxes, np.float64), np.asarray(others, np.float64)
-    overlap = np.maximum(np.minimum(boxes[:, 2:], others[:, 2:]) - np.maximum(boxes[:, :2], others[:, :2]) + 1, 0)
-    shared = overlap[:, 0] * overlap[:, 1]
-    return shared / (area(boxes) + area(others) - shared)

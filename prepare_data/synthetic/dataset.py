@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import replacing, write_json
+from gluon_mtcnn.core.ops.boxes import extents
 from gluon_mtcnn.prepare_data.synthetic.scene import Scene, SceneSpec, paint_scene
 
 FORMAT_VERSION = 1
@@ -185,7 +186,7 @@ def wider_rows(scene: Scene) -> list[str]:
     boxes = scene.boxes
     rows = np.zeros((max(len(boxes), 1), 10), int)
     if len(boxes):
-        rows[:, :2], rows[:, 2:4] = boxes[:, :2], boxes[:, 2:] - boxes[:, :2] + 1
+        rows[:, :2], rows[:, 2:4] = boxes[:, :2], extents(boxes)
         rows[:, 4], rows[:, 5], rows[:, 6] = scene.blur, scene.expression, scene.illumination
         rows[:, 8] = (scene.hidden > _SLIGHT).astype(int) + (scene.hidden > _HEAVY)
     return [str(len(boxes)), *(" ".join(map(str, row)) for row in rows.tolist())]

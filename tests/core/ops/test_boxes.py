@@ -112,3 +112,26 @@ def test_nothing_in_nothing_out_and_arguments_untouched():
 
 def test_from_xywh_is_inclusive():
     np.testing.assert_array_equal(ops.from_xywh(np.array([[3, 4, 10, 1]])), [[3, 4, 12, 4]])
+
+
+def test_paired_iou_agrees_with_the_matrix():
+    rng = np.random.default_rng(1)
+    corner = rng.integers(0, 20, (2, 40, 2)).astype(float)
+    a, b = np.concatenate([corner, corner + rng.integers(5, 30, (2, 40, 2))], axis=2)
+    np.testing.assert_allclose(ops.paired_iou(a, b), np.diag(ops.iou(a, b)))
+
+
+def test_centres_and_extents_make_the_box_again():
+    boxes = np.array([[0, 0, 9, 19], [-5.5, 3, -2, 3]])
+    np.testing.assert_array_equal(ops.centres(boxes), [[5, 10], [-3.25, 3.5]])
+    np.testing.assert_array_equal(ops.from_centres(ops.centres(boxes), ops.extents(boxes)), boxes)
+
+
+def test_a_mirrored_box_holds_the_mirrored_pixels():
+    image = np.zeros((8, 10), bool)
+    image[2:5, 1:4] = True
+    (x1, y1, x2, y2) = ops.mirror(np.array([[1, 2, 3, 4]]), 10)[0].astype(int)
+    assert image[:, ::-1][y1 : y2 + 1, x1 : x2 + 1].all()
+    assert (x2 - x1, y2 - y1) == (2, 2)
+    boxes = np.array([[-2.5, 0, 7, 3]])
+    np.testing.assert_array_equal(ops.mirror(ops.mirror(boxes, 31), 31), boxes)

@@ -19,7 +19,6 @@ from gluon_mtcnn.prepare_data.sampling.squares import (
     jitter,
     label_squares,
     near_faces,
-    paired_iou,
     random_negatives,
     size_class,
 )
@@ -92,12 +91,6 @@ def test_first_of_each():
 def test_size_class_counts_the_longer_side():
     boxes = np.array([[0, 0, 18, 5], [0, 0, 19, 5], [0, 0, 5, 39], [0, 0, 199, 199]])
     np.testing.assert_array_equal(size_class(boxes, (20, 40, 100)), [0, 1, 2, 3])
-
-
-def test_paired_iou_agrees_with_the_matrix():
-    rng = np.random.default_rng(1)
-    a, b = jitter(rng, np.array([FACE] * 40)), jitter(rng, np.array([FACE] * 40))
-    np.testing.assert_allclose(paired_iou(a, b), np.diag(iou(a.astype(float), b.astype(float))))
 
 
 def test_jitter_sides_and_centres():
