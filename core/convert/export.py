@@ -9,24 +9,27 @@ from gluon_mtcnn.core.convert.seanlinx import SEANLINX_LAYERS, checkpoint_path
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, replacing
 from gluon_mtcnn.core.nets.model_folder import Model
-from gluon_mtcnn.core.nets.mtcnn import Net
 from gluon_mtcnn.core.nets.onnx_graph import build_onnx
-from gluon_mtcnn.core.nets.symbol_graph import build_symbol, symbol_parameters, write_parameters
+from gluon_mtcnn.core.nets.params_file import write_params_of_2016
+from gluon_mtcnn.core.nets.weights import AnyNet
 
 log = logging.getLogger(__name__)
 SEANLINX_EPOCH = 16
 
 
-def _write_pair(prefix: Path, epoch: int, net: Net, names: dict[str, str], landmarks: bool) -> list[Path]:
+def _write_pair(prefix: Path, epoch: int, net: AnyNet, names: dict[str, str], landmarks: bool) -> list[Path]:
     """Write ``PREFIX-symbol.json`` and ``PREFIX-0016.params``; return the paths."""
+    from gluon_mtcnn.core.nets.symbol_graph import build_symbol, symbol_parameters  # MXNet, which ONNX does without
+
     paths = [prefix.with_name(f"{prefix.name}-symbol.json"), checkpoint_path(prefix, epoch)]
     with replacing(paths[0]) as temporary:
-        temporary.write_text(build_symbol(net, names, landmarks).tojson() + "\n", encoding="utf-8")
-    write_parameters(paths[1], symbol_parameters(net, names, landmarks))
+        temporary.write_text(build_symbol(net.spec, names, landmarks).tojson() + "\n", encoding="utf-8")
+    parameters = symbol_parameters(net, names, landmarks)
+    write_params_of_2016(paths[1], {f"arg:{name}": array for name, array in parameters.items()})
     return paths
 
 
-def write_seanlinx(net: Net, prefix: PathLike, epoch: int) -> list[Path]:
+def write_seanlinx(net: AnyNet, prefix: PathLike, epoch: int) -> list[Path]:
     """Write a net without its landmark head as ``PREFIX-0016.params`` and ``PREFIX-symbol.json``; return the paths.
 
     Raises
@@ -38,7 +41,7 @@ def write_seanlinx(net: Net, prefix: PathLike, epoch: int) -> list[Path]:
     return _write_pair(Path(prefix), epoch, net, seanlinx_symbol_names(net.spec.kind), landmarks=False)
 
 
-def check_seanlinx(net: Net, source: PathLike) -> None:
+def check_seanlinx(net: AnyNet, source: PathLike) -> None:
     """Check that the original's layers can express a net: 12-px cells, and PReLU before pooling.
 
     Raises
@@ -52,8 +55,9 @@ def check_seanlinx(net: Net, source: PathLike) -> None:
             "export symbol or onnx instead"
         )
     if net.spec.order == "pool_first":
-        for slopes in net.slopes_before_pool():
-            if (slopes.data() < 0).sum().asscalar():
+        arrays = net.weights().arrays
+        for stage in net.spec.stages():
+            if stage.pool is not None and (arrays[f"{stage.prelu.name}.alpha"] < 0).any():
                 raise InputError(
                     f"{source}: the {net.spec.kind} pools before its PReLUs and has negative slopes there, which "
                     "Seanlinx's nets cannot express: export symbol or onnx instead"
@@ -78,10 +82,11 @@ def export_seanlinx(model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH)
     InputError
         A net that the original's layers cannot express.
     """
-    for net in model.nets.values():
+    nets = {kind: model.weights(kind) for kind in model.nets}
+    for net in nets.values():
         check_seanlinx(net, model.path)
     paths = []
-    for kind, net in model.nets.items():
+    for kind, net in nets.items():
         if net.spec.landmarks:
             log.warning("%s: Seanlinx's nets have no landmark head: left out", kind)
         if net.spec.pooling == "valid":
@@ -96,8 +101,9 @@ def export_symbol(model: Model, folder: PathLike) -> list[Path]:
     Layers are called ``stage1_conv`` .. ``fc_prelu``, outputs ``probability``, ``offsets`` and ``landmarks``.
     """
     paths = []
-    for kind, net in model.nets.items():
-        names = {name: name.replace(".", "_") for name in net.layers()}
+    for kind in model.nets:
+        net = model.weights(kind)
+        names = {layer.name: layer.name.replace(".", "_") for layer in net.spec.layers()}
         names.update(face_head="face_head", probability="probability", box_head="offsets", landmark_head="landmarks")
         paths += _write_pair(Path(folder) / kind, 0, net, names, landmarks=True)
     return paths
@@ -106,8 +112,8 @@ def export_symbol(model: Model, folder: PathLike) -> list[Path]:
 def export_onnx(model: Model, folder: PathLike, pixels: bool = False) -> list[Path]:
     """Write ``pnet.onnx`` and so on as `core.nets.onnx_graph.build_onnx` builds them; return the paths."""
     paths = []
-    for kind, net in model.nets.items():
+    for kind in model.nets:
         paths.append(Path(folder) / f"{kind}.onnx")
         with replacing(paths[-1]) as temporary:
-            temporary.write_bytes(build_onnx(net, pixels).SerializeToString(deterministic=True))
+            temporary.write_bytes(build_onnx(model.weights(kind), pixels).SerializeToString(deterministic=True))
     return paths

@@ -3,22 +3,25 @@
 Both hold the same numbers. The official nets look at RGB images with x and y exchanged, since MATLAB stores columns
 first; the MXNet dialect has every kernel (and the first fully connected layer's rows and columns) exchanged back and
 conv1's input channels reversed, so that it takes upright BGR images as our nets do. The box head is the same in both:
-its offsets were always in the order x1 y1 x2 y2 of the upright image. Points are planar: x1..x5 y1..y5.
+its offsets were always in the order x1 y1 x2 y2 of the upright image. Landmarks are in the order
+x1..x5 y1..y5.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.convert.caffe import CaffeNet, probe, read_caffemodel
 from gluon_mtcnn.core.convert.seanlinx import block_names, checkpoint_path, strip_prefix
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, sha256
-from gluon_mtcnn.core.nets.model_folder import Model, assign, load_arrays
-from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.params_file import load_arrays
+from gluon_mtcnn.core.nets.spec import NetSpec
+from gluon_mtcnn.core.nets.weights import NetWeights
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 FILES = dict(zip(NETS, ("det1", "det2", "det3")))
@@ -63,10 +66,10 @@ OFFICIAL_LAYERS = {
     },
 }
 TOLERANCE = 1e-4  # between our net and OpenCV's, whose sums run in another order
-INTERLEAVE = np.arange(10).reshape(2, 5).T.ravel()  # planar -> interleaved: 0 5 1 6 2 7 3 8 4 9
+INTERLEAVE = np.arange(10).reshape(2, 5).T.ravel()  # x1..x5 y1..y5 -> x1 y1 .. x5 y5: 0 5 1 6 2 7 3 8 4 9
 
 
-def _official_net(kind: str, arrays: dict[str, np.ndarray], source: PathLike) -> Net:
+def _official_net(kind: str, arrays: dict[str, np.ndarray], source: PathLike) -> NetWeights:
     """Return the net of arrays named as in the MXNet dialect."""
     names = block_names(OFFICIAL_LAYERS[kind])
     for name in sorted(set(names) ^ set(arrays)):
@@ -76,9 +79,8 @@ def _official_net(kind: str, arrays: dict[str, np.ndarray], source: PathLike) ->
     for name in ("landmark_head.weight", "landmark_head.bias"):
         if name in ours and len(ours[name]) == len(INTERLEAVE):
             ours[name] = ours[name][INTERLEAVE]
-    net = build(NetSpec(kind, landmarks=kind == "onet", pooling="full", order="prelu_first"))
-    assign(net, {name: mx.nd.array(array) for name, array in ours.items()}, source)
-    return net
+    spec = NetSpec(kind, landmarks=kind == "onet", pooling="full", order="prelu_first")
+    return NetWeights.checked(spec, ours, source)
 
 
 def _existing(folder: PathLike, names: list[str], what: str) -> list[Path]:
@@ -105,8 +107,7 @@ def load_mxnet_det(folder: PathLike, epoch: int = 1) -> Model:
     names = [checkpoint_path(FILES[kind], epoch).name for kind in NETS]
     model = Model()
     for kind, path in zip(NETS, _existing(folder, names, f"{names[0]} .. {names[-1]}")):
-        arrays = {name: array.asnumpy() for name, array in strip_prefix(load_arrays(path), path).items()}
-        model.nets[kind] = _official_net(kind, arrays, path)
+        model.nets[kind] = _official_net(kind, strip_prefix(load_arrays(path), path), path)
         model.origin[kind] = {"format": "mxnet-det", "file": path.name, "sha256": sha256(path)}
     return model
 
@@ -130,8 +131,13 @@ def load_caffe(folder: PathLike) -> Model:
     return model
 
 
-def _compare(net: Net, theirs: CaffeNet, prototxt: Path) -> None:
-    """Check that a net computes what OpenCV does: the prototxt may describe other layers around the same weights."""
+def _compare(net: Any, theirs: CaffeNet, prototxt: Path) -> None:
+    """Check that a net computes what OpenCV does: the prototxt may describe other layers around the same weights.
+
+    `net` is a core.nets.mtcnn.Net.
+    """
+    from gluon_mtcnn.core.backend.runtime import mx  # which reading the other format does without
+
     kind = net.spec.kind
     logits, *others = net(mx.nd.array(probe(INPUT_SIZE[kind])[:, ::-1].transpose(0, 1, 3, 2)))
     ours = [mx.nd.softmax(logits, axis=1), *others]

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
+
+import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, sha256
-from gluon_mtcnn.core.nets.model_folder import Model, assign, load_arrays
-from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build
+from gluon_mtcnn.core.nets.model_folder import Model
+from gluon_mtcnn.core.nets.params_file import load_arrays
+from gluon_mtcnn.core.nets.spec import NetSpec
+from gluon_mtcnn.core.nets.weights import NetWeights
 from gluon_mtcnn.core.types import NETS
 
 # Seanlinx layer -> our block; conv and fc layers have _weight and _bias, PReLUs have _gamma.
@@ -81,7 +85,7 @@ def block_names(layers: dict[str, str]) -> dict[str, str]:
     return names
 
 
-def strip_prefix(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
+def strip_prefix(arrays: dict[str, np.ndarray], path: Path) -> dict[str, np.ndarray]:
     """Return the arrays without MXNet's ``arg:`` prefix; auxiliary states have no place in these nets."""
     for name in arrays:
         if not name.startswith("arg:"):
@@ -89,7 +93,7 @@ def strip_prefix(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
     return {name[len("arg:") :]: array for name, array in arrays.items()}
 
 
-def _pooling(kind: str, arrays: dict[str, Any], path: Path) -> str:
+def _pooling(kind: str, arrays: dict[str, np.ndarray], path: Path) -> str:
     inputs = arrays["fc1_weight"].shape[-1] if "fc1_weight" in arrays else None
     if inputs not in FC_INPUTS[kind]:
         expected = " or ".join(str(n) for n in FC_INPUTS[kind])
@@ -97,14 +101,13 @@ def _pooling(kind: str, arrays: dict[str, Any], path: Path) -> str:
     return FC_INPUTS[kind][inputs]
 
 
-def _load_seanlinx_net(kind: str, path: Path, arrays: dict[str, Any], pooling: str) -> Net:
+def _load_seanlinx_net(kind: str, path: Path, arrays: dict[str, np.ndarray], pooling: str) -> NetWeights:
     names = seanlinx_names(kind)
     for name in sorted(set(names) ^ set(arrays)):
         problem = "missing" if name in names else "unknown"
         raise InputError(f"{path}: not a Seanlinx {kind}: parameter {name} is {problem}")
-    net = build(NetSpec(kind, landmarks=False, pooling=pooling, order="prelu_first"))
-    assign(net, {names[name]: array for name, array in arrays.items()}, path)
-    return net
+    spec = NetSpec(kind, landmarks=False, pooling=pooling, order="prelu_first")
+    return NetWeights.checked(spec, {names[name]: array for name, array in arrays.items()}, path)
 
 
 def load_seanlinx(prefixes: dict[str, PathLike], epochs: dict[str, int], pooling: Optional[str] = None) -> Model:

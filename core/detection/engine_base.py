@@ -89,7 +89,7 @@ class FoldedEngine:
     """
 
     def __init__(self, model: Model) -> None:
-        self._specs = {kind: net.spec for kind, net in model.nets.items()}
+        self._specs = {kind: model.spec(kind) for kind in model.nets}
         self._bound: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def _bind(self, kind: str, shape: tuple[int, ...]) -> Any:

@@ -25,9 +25,9 @@ class MxnetEngine(FoldedEngine):
         super().__init__(model)
         self._device = device or mx.cpu()
         self._symbols = {}
-        for kind, net in model.nets.items():
+        for kind in model.nets:
             pnet = kind == "pnet"
-            layers = fold(net, outside=pnet, landmarks=not pnet, head_lanes=LANES if pnet else 1)
+            layers = fold(model.weights(kind), outside=pnet, landmarks=not pnet, head_lanes=LANES if pnet else 1)
             self._symbols[kind] = _symbol(layers, self._device)
 
     def clone(self) -> MxnetEngine:

@@ -44,8 +44,9 @@ class OnnxEngine(FoldedEngine):
         options.inter_op_num_threads = 1
         options.log_severity_level = ERRORS_ONLY
         self._sessions = {}
-        for kind, net in model.nets.items():
-            graph = folded_onnx(fold(net, outside=kind == "pnet", landmarks=kind != "pnet"), kind)
+        for kind in model.nets:
+            layers = fold(model.weights(kind), outside=kind == "pnet", landmarks=kind != "pnet")
+            graph = folded_onnx(layers, kind)
             self._sessions[kind] = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def clone(self) -> OnnxEngine:

@@ -18,7 +18,8 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.nets.mtcnn import ConvStage, Net
+from gluon_mtcnn.core.nets.spec import LayerSpec, StageSpec
+from gluon_mtcnn.core.nets.weights import AnyNet
 from gluon_mtcnn.core.ops.image import MEAN, SCALE
 
 LANES = 16  # channels are filled up to multiples of this: the block of AVX-512, and two of AVX2
@@ -56,12 +57,12 @@ class Layer:
         return self.kind == "conv" and self.weight is not None and self.weight.shape[1:] == (1, 1, 1)
 
 
-def fold(net: Net, outside: bool = False, landmarks: bool = True, head_lanes: int = 1) -> list[Layer]:
+def fold(net: AnyNet, outside: bool = False, landmarks: bool = True, head_lanes: int = 1) -> list[Layer]:
     """Return a net's layers, the last of which is its output.
 
     Parameters
     ----------
-    net : Net with parameters
+    net : NetWeights, or Net with parameters
     outside : bool
         Take a fourth input channel that is not 0 where there is no image, and let such places never win a pool: so
         images that share a canvas are pooled alone, also where a map is odd and pooled by rounding up.
@@ -76,26 +77,23 @@ def fold(net: Net, outside: bool = False, landmarks: bool = True, head_lanes: in
         Input: (n, 3 or 4, h, w) float32 pixels 0..255, BGR. Output (n, c[, h', w']): logit of the face minus that of
         the background, four offsets, ten landmark fractions, zeros.
     """
-    folder = _Folder()
-    for i, block in enumerate(net.body.values()):
-        if i == 0:
-            folder.conv_stage(block, net.spec.order, *_from_pixels(block, outside))
-        elif isinstance(block, ConvStage):
-            folder.conv_stage(block, net.spec.order, _array(block.conv.weight), _array(block.conv.bias))
+    arrays = {name: array.astype(np.float64) for name, array in net.weights().arrays.items()}
+    folder = _Folder(arrays)
+    for i, stage in enumerate(net.spec.stages()):
+        if stage.linear.kind == "dense":
+            folder.dense_stage(stage)
+        elif i == 0:
+            folder.conv_stage(stage, *_from_pixels(*folder.linear(stage.linear), outside))
         else:
-            folder.dense_stage(block)
-    folder.heads(net, landmarks, head_lanes)
+            folder.conv_stage(stage, *folder.linear(stage.linear))
+    folder.heads(net.spec.heads() if landmarks else net.spec.heads()[:2], head_lanes)
     return folder.layers
 
 
-def _array(parameter: object) -> np.ndarray:
-    return parameter.data().asnumpy().astype(np.float64)  # type: ignore[attr-defined]
-
-
-def _from_pixels(block: ConvStage, outside: bool) -> tuple[np.ndarray, np.ndarray]:
+def _from_pixels(weight: np.ndarray, bias: np.ndarray, outside: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return weight and bias of a first convolution that takes pixels, and with `outside` the fourth channel."""
-    weight = _array(block.conv.weight) * SCALE
-    bias = _array(block.conv.bias) - MEAN * weight.sum(axis=(1, 2, 3))
+    weight = weight * SCALE
+    bias = bias - MEAN * weight.sum(axis=(1, 2, 3))
     if outside:
         weight = np.concatenate([weight, np.zeros_like(weight[:, :1])], axis=1)
     return weight, bias
@@ -115,10 +113,15 @@ def _round_up(count: int, lanes: int) -> int:
 class _Folder:
     """Layers as they accumulate. The last one's channels: sign times the net's own, then others that mean nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self.layers: list[Layer] = []
+        self._arrays = arrays  # float64
         self._signs: Optional[np.ndarray] = None  # one per channel of the net; None: the input is pixels
         self._channels = 0  # of the last layer, with those that mean nothing
+
+    def linear(self, layer: LayerSpec) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight and bias of a layer of the net."""
+        return self._arrays[f"{layer.name}.weight"], self._arrays[f"{layer.name}.bias"]
 
     def _append(self, layer: Layer) -> int:
         if layer.weight is not None:
@@ -135,23 +138,21 @@ class _Folder:
         signs = self._signs.reshape(1, -1, *[1] * (weight.ndim - 2))
         return _fill(weight * signs, self._channels, axis=1)
 
-    def conv_stage(self, block: ConvStage, order: str, weight: np.ndarray, bias: np.ndarray) -> None:
-        slopes, first = _array(block.prelu.alpha), self._signs is None
+    def conv_stage(self, stage: StageSpec, weight: np.ndarray, bias: np.ndarray) -> None:
+        slopes, first = self._arrays[f"{stage.prelu.name}.alpha"], self._signs is None
         weight = self._reading(weight)
         value = len(self.layers) - 1
-        if block.pool is None:
+        if stage.pool is None:
             weight, bias = self._carry_negated(weight, bias, slopes)
-            value = self._conv(value, weight, bias, _round_up(len(bias), LANES), block.conv._kwargs["stride"][0])
+            value = self._conv(value, weight, bias, _round_up(len(bias), LANES), stage.linear.stride)
             self._add_activated(value, value, _fill(slopes - 1, self._channels).reshape(-1, 1, 1, 1))
             return
-        falling = np.flatnonzero(slopes < 0) if order == "prelu_first" else np.zeros(0, np.intp)
+        falling = np.zeros(0, np.intp) if stage.pool_first else np.flatnonzero(slopes < 0)
         weight, bias = np.concatenate([weight, -weight[falling]]), np.concatenate([bias, -bias[falling]])
         if first and weight.shape[1] == 4:
             weight[:, 3, -1, -1] = OUTSIDE_WEIGHT
         value = self._conv(value, weight, bias, _round_up(len(bias), LANES))
-        settings = block.pool._kwargs
-        ceil = settings["pooling_convention"] == "full"
-        value = self._append(Layer("pool", (value,), kernel=settings["kernel"][0], ceil=ceil))
+        value = self._append(Layer("pool", (value,), kernel=stage.pool.kernel, ceil=stage.pool.ceil))
         self._prelu_after_pool(value, slopes, falling)
 
     def _conv(self, value: int, weight: np.ndarray, bias: np.ndarray, channels: int, stride: int = 1) -> int:
@@ -182,10 +183,10 @@ class _Folder:
         bent = self._append(Layer(kind, (value,), weight, bias, relu=True))
         self._append(Layer("add", (base, bent)))
 
-    def dense_stage(self, block: object) -> None:
-        slopes = _array(block.prelu.alpha)  # type: ignore[attr-defined]
-        weight = self._unflattened(_array(block.dense.weight))  # type: ignore[attr-defined]
-        weight, bias = self._carry_negated(weight, _array(block.dense.bias), slopes)  # type: ignore[attr-defined]
+    def dense_stage(self, stage: StageSpec) -> None:
+        slopes = self._arrays[f"{stage.prelu.name}.alpha"]
+        weight, bias = self.linear(stage.linear)
+        weight, bias = self._carry_negated(self._unflattened(weight), bias, slopes)
         self._channels = len(bias)
         value = self._append(Layer("dense", (len(self.layers) - 1,), weight.reshape(len(bias), -1), bias))
         self._add_activated(value, value, np.diag(slopes - 1))
@@ -196,12 +197,12 @@ class _Folder:
         shaped = self._reading(weight.reshape(len(weight), len(self._signs), -1))
         return shaped.reshape(len(weight), -1)
 
-    def heads(self, net: Net, landmarks: bool, lanes: int) -> None:
-        face, box = net.face_head, net.box_head
-        last = [net.landmark_head] if landmarks and net.landmark_head is not None else []
-        weights = [_array(face.weight)[1:] - _array(face.weight)[:1], *(_array(head.weight) for head in (box, *last))]
-        biases = [_array(face.bias)[1:] - _array(face.bias)[:1], *(_array(head.bias) for head in (box, *last))]
+    def heads(self, heads: tuple[LayerSpec, ...], lanes: int) -> None:
+        (face, face_bias), *others = (self.linear(head) for head in heads)
+        weights, biases = [face[1:] - face[:1]], [face_bias[1:] - face_bias[:1]]
+        for weight, bias in others:
+            weights.append(weight)
+            biases.append(bias)
         weight, bias = self._reading(np.concatenate(weights)), np.concatenate(biases)
         count = _round_up(len(bias), lanes)
-        kind = "conv" if weight.ndim == 4 else "dense"
-        self._append(Layer(kind, (len(self.layers) - 1,), _fill(weight, count), _fill(bias, count)))
+        self._append(Layer(heads[0].kind, (len(self.layers) - 1,), _fill(weight, count), _fill(bias, count)))

@@ -12,12 +12,11 @@ from typing import Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.detection.engine_base import log_odds
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, replacing
 from gluon_mtcnn.core.nets.model_folder import Model, load_model, save_net, write_thresholds
-from gluon_mtcnn.core.nets.mtcnn import Net
+from gluon_mtcnn.core.nets.weights import AnyNet, NetWeights
 from gluon_mtcnn.core.types import NETS
 
 FACE = 1  # index of its logit
@@ -37,11 +36,12 @@ def logit_shift(threshold: float, target: float) -> float:
     return log_odds(target) - log_odds(threshold)
 
 
-def shift_scores(net: Net, shift: float) -> None:
-    """Add a constant to the face's logit of a net, in place."""
-    bias = net.face_head.bias.data(mx.cpu()).asnumpy().astype(np.float64)
+def shift_scores(net: AnyNet, shift: float) -> NetWeights:
+    """Return a net with a constant added to the face's logit."""
+    weights = net.weights()
+    bias = weights.arrays["face_head.bias"].astype(np.float64)
     bias[FACE] += shift
-    net.face_head.bias.set_data(mx.nd.array(bias.astype(np.float32)))
+    return NetWeights(weights.spec, {**weights.arrays, "face_head.bias": bias.astype(np.float32)})
 
 
 def write_model(
@@ -79,10 +79,10 @@ def write_model(
     shifts = {kind: logit_shift(*pair) for kind, pair in moved.items()}  # all are possible, or nothing is written
     if folder is not None:
         _clear(Path(folder))
-    for kind, net in model.nets.items():
-        origin = model.origin[kind]
+    for kind in model.nets:
+        net, origin = model.weights(kind), model.origin[kind]
         if kind in shifts:
-            shift_scores(net, shifts[kind])
+            net = shift_scores(net, shifts[kind])
             note = {"threshold": moved[kind][0], "became": moved[kind][1], "logit_shift": shifts[kind]}
             origin = {**origin, "score_shift": note}
         if kind in shifts or folder is not None:

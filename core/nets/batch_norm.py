@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from gluon_mtcnn.core.backend.runtime import mx
-from gluon_mtcnn.core.nets.model_folder import assign
-from gluon_mtcnn.core.nets.mtcnn import Net, build, flush_denormals
+from gluon_mtcnn.core.nets.mtcnn import Net, assign, build, flush_denormals
 from gluon_mtcnn.core.ops.image import MEAN, SCALE
 
 EPSILON = 1e-5
@@ -121,7 +120,7 @@ def _copy(net: Net, context: Any, norms: bool = True) -> Net:
         attach(twin)
     given = net._collect_params_with_prefix()
     arrays = {name: given[name].data(given[name].list_ctx()[0]) for name in twin._collect_params_with_prefix()}
-    assign(twin, arrays, net.spec.kind)
+    assign(twin, arrays)
     twin.collect_params().reset_ctx(context)
     return twin
 

@@ -9,7 +9,8 @@ from typing import Any
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.nets.model_folder import load_model
-from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build, initialise
+from gluon_mtcnn.core.nets.mtcnn import Net, build, initialise
+from gluon_mtcnn.core.nets.spec import NetSpec
 
 logger = logging.getLogger(__name__)
 

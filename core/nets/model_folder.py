@@ -2,26 +2,65 @@
 
 ``model.json`` says all that the weights do not: format version, and per net its digest, colour order, normalisation,
 pooling convention, layer order and landmark head, and of a P-Net the cell if it is not 12; for the cascade its
-calibration, thresholds and origin.
+calibration, thresholds and origin. A folder is read and written without MXNet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
-from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files.atomic import PathLike, read_json, replacing, sha256, write_json
-from gluon_mtcnn.core.nets.mtcnn import Net, NetSpec, build
+from gluon_mtcnn.core.files.atomic import PathLike, read_json, sha256, write_json
+from gluon_mtcnn.core.nets.params_file import load_arrays, write_params
+from gluon_mtcnn.core.nets.spec import NetSpec
+from gluon_mtcnn.core.nets.weights import AnyNet, NetWeights
 from gluon_mtcnn.core.ops.image import MEAN, SCALE
 from gluon_mtcnn.core.types import NETS
 
 FORMAT_VERSION = 1
 CONFIG_NAME = "model.json"
 DEFAULT_THRESHOLDS = (0.6, 0.7, 0.7)
-LANDMARK_LAYOUT = "interleaved"  # x1 y1 ... x5 y5; importers reorder planar heads, so models never differ in it
+LANDMARK_LAYOUT = "interleaved"  # x1 y1 ... x5 y5; importers reorder x1..x5 y1..y5 heads, so models never differ in it
+
+
+class Nets(MutableMapping[str, Any]):
+    """The Gluon nets of a model by kind, each built from arrays when it is first asked for.
+
+    From then on the Gluon net is the model's: what is done to its parameters shows in `Model.weights`.
+    """
+
+    def __init__(self, given: Mapping[str, AnyNet]) -> None:
+        self._held = dict(given)
+
+    def __getitem__(self, kind: str) -> Any:
+        held = self._held[kind]
+        if isinstance(held, NetWeights):
+            from gluon_mtcnn.core.nets.mtcnn import from_weights  # MXNet, which only these nets need
+
+            held = self._held[kind] = from_weights(held)
+        return held
+
+    def __setitem__(self, kind: str, net: AnyNet) -> None:
+        self._held[kind] = net
+
+    def __delitem__(self, kind: str) -> None:
+        del self._held[kind]
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in self._held  # the inherited one would build the net
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def as_they_are(self) -> Mapping[str, AnyNet]:
+        """Return the nets by kind, as arrays or in Gluon."""
+        return self._held
 
 
 @dataclass
@@ -30,8 +69,8 @@ class Model:
 
     Attributes
     ----------
-    nets : dict of str to Net
-        Loaded nets by kind.
+    nets : mapping of str to core.nets.mtcnn.Net
+        Gluon nets by kind. May be given as `NetWeights` too; Gluon nets are built from those when they are asked for.
     thresholds : (3,) floats
         Face scores that the stages require.
     calibration : {"clipped", "unclipped"}
@@ -42,11 +81,27 @@ class Model:
         The folder, for messages.
     """
 
-    nets: dict[str, Net] = field(default_factory=dict)
+    nets: MutableMapping[str, Any] = field(default_factory=dict)
     thresholds: tuple[float, ...] = DEFAULT_THRESHOLDS
     calibration: str = "unclipped"
     origin: dict[str, dict] = field(default_factory=dict)
     path: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.nets, Nets):
+            self.nets = Nets(self.nets)
+
+    def spec(self, kind: str) -> NetSpec:
+        """Return what a net is; without MXNet."""
+        return self._as_they_are()[kind].spec
+
+    def weights(self, kind: str) -> NetWeights:
+        """Return a net's parameters as they are now; without MXNet, if its Gluon net has not been asked for."""
+        return self._as_they_are()[kind].weights()
+
+    def _as_they_are(self) -> Mapping[str, AnyNet]:
+        assert isinstance(self.nets, Nets)
+        return self.nets.as_they_are()
 
     def require(self, kinds: tuple[str, ...]) -> None:
         """Check that the nets a command needs are there.
@@ -60,49 +115,6 @@ class Model:
             if kind not in self.nets:
                 have = ", ".join(self.nets) or "none"
                 raise InputError(f"{self.path}: the model has no {kind} (it has: {have})")
-
-
-def load_arrays(path: PathLike) -> dict[str, Any]:
-    """Return the named arrays of a ``.params`` file (ours, or of any MXNet since 2016), on the CPU.
-
-    Raises
-    ------
-    InputError
-        The file is missing, truncated or not such a file.
-    """
-    if not Path(path).is_file():
-        raise InputError(f"{path}: parameter file not found")
-    try:
-        arrays = mx.nd.load(str(path))
-    except (mx.base.MXNetError, ValueError) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "unreadable"
-        raise InputError(f"{path}: expected an MXNet parameter file: {reason}") from None
-    if not isinstance(arrays, dict):
-        raise InputError(f"{path}: expected named arrays, got a list of {len(arrays)} without names")
-    return arrays
-
-
-def assign(net: Net, arrays: dict[str, Any], source: PathLike) -> None:
-    """Give a net its parameters, by the names of ``net.collect_params`` below the net (``stage1.conv.weight``).
-
-    Raises
-    ------
-    InputError
-        A parameter is missing, unknown, of another shape or not finite; the message names it and `source`.
-    """
-    wanted = net._collect_params_with_prefix()
-    for name in sorted(set(wanted) ^ set(arrays)):
-        problem = "missing" if name in wanted else "unknown to this net"
-        raise InputError(f"{source}: {net.spec.kind} parameter {name} is {problem}")
-    for name, parameter in wanted.items():
-        array = arrays[name].astype("float32")
-        if array.shape != parameter.shape:
-            raise InputError(
-                f"{source}: {net.spec.kind} parameter {name}: expected {parameter.shape}, got {array.shape}"
-            )
-        if not mx.nd.contrib.isfinite(array).asnumpy().all():
-            raise InputError(f"{source}: {net.spec.kind} parameter {name} is not finite")
-        parameter._load_init(array, mx.cpu())
 
 
 def load_model(folder: PathLike) -> Model:
@@ -129,7 +141,7 @@ def load_model(folder: PathLike) -> Model:
         )
         entries = {kind: config["nets"][kind] for kind in sorted(config["nets"].keys(), key=NETS.index)}
         for kind, entry in entries.items():
-            model.nets[kind] = _load_net(folder, kind, entry)
+            model.nets[kind] = _load_weights(folder, kind, entry)
             model.origin[kind] = dict(entry.get("origin", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{config_path}: not a valid description of a model: {error!r}") from None
@@ -138,23 +150,24 @@ def load_model(folder: PathLike) -> Model:
     return model
 
 
-def _load_net(folder: Path, kind: str, entry: dict) -> Net:
+def _load_weights(folder: Path, kind: str, entry: dict) -> NetWeights:
     path = folder / f"{kind}.params"
-    arrays = load_arrays(path)
+    if not path.is_file():
+        raise InputError(f"{path}: parameter file not found")
     if sha256(path) != entry["sha256"]:
         raise InputError(f"{path}: not the file that {folder / CONFIG_NAME} describes (sha256 differs)")
+    arrays = load_arrays(path)
     expected = {"color": "bgr", "mean": MEAN, "scale": SCALE}
     for name, value in expected.items():
         if entry[name] != value:
             raise InputError(f"{folder / CONFIG_NAME}: {kind}: {name} must be {value!r}, got {entry[name]!r}")
-    net = build(NetSpec(kind, bool(entry["landmarks"]), entry["pooling"], entry["order"], entry.get("cell", 12)))
-    assign(net, arrays, path)
-    return net
+    spec = NetSpec(kind, bool(entry["landmarks"]), entry["pooling"], entry["order"], entry.get("cell", 12))
+    return NetWeights.checked(spec, arrays, path)
 
 
 def save_net(
     folder: PathLike,
-    net: Net,
+    net: AnyNet,
     origin: Optional[dict] = None,
     thresholds: Optional[tuple[float, ...]] = None,
     calibration: Optional[str] = None,
@@ -164,7 +177,7 @@ def save_net(
     Parameters
     ----------
     folder : created when missing
-    net : Net with parameters
+    net : Net or NetWeights
     origin : dict, optional
         Where the weights come from; JSON values.
     thresholds, calibration : optional
@@ -178,8 +191,7 @@ def save_net(
     if config_path.is_file():
         load_model(folder)  # refuse to update what cannot be read
         config.update(read_json(config_path))
-    with replacing(path) as temporary:
-        net.save_parameters(str(temporary))
+    write_params(path, net.weights().arrays)
     if thresholds is not None:
         config["thresholds"] = [float(t) for t in thresholds]
     if calibration is not None:

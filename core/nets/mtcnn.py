@@ -1,79 +1,27 @@
 """P-Net, R-Net and O-Net as Gluon HybridBlocks (Zhang et al. 2016, figure 2). They return logits, not probabilities.
 
-Two choices are part of a net's configuration because checkpoints differ in them:
-
-- ``pooling``: "full" rounds the pooled side up (an odd map's last row or column is pooled alone), "valid" down.
-- ``order``: "prelu_first" is the layer order of the paper. "pool_first" pools before the PReLU: the same function
-  wherever slopes are not negative (max commutes with a non-decreasing map), at half the training time.
+`core.nets.spec` says what layers they have.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Optional
 
 from gluon_mtcnn.core.backend.runtime import HybridBlock, mx
+from gluon_mtcnn.core.nets.spec import NetSpec, StageSpec
 from gluon_mtcnn.core.nets.weight_stats import SMALLEST_NORMAL
+from gluon_mtcnn.core.nets.weights import NetWeights
 from gluon_mtcnn.core.ops.image import MEAN, SCALE
-from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
 
 nn = mx.gluon.nn
-
-
-@dataclass(frozen=True)
-class NetSpec:
-    """What distinguishes two nets of the same kind.
-
-    Attributes
-    ----------
-    kind : {"pnet", "rnet", "onet"}
-    landmarks : bool
-        Has the head for five points (10 outputs, x1 y1 ... x5 y5).
-    pooling : {"full", "valid"}
-    order : {"prelu_first", "pool_first"}
-    cell : {12, 20}
-        Side in pixels of what one output of a P-Net looks at; 20 is the cheaper net (`CheapPNet`).
-    """
-
-    kind: str
-    landmarks: bool = False
-    pooling: str = "full"
-    order: str = "pool_first"
-    cell: int = 12
-
-    def __post_init__(self) -> None:
-        for name, allowed in (
-            ("kind", tuple(INPUT_SIZE)),
-            ("pooling", ("full", "valid")),
-            ("order", ("prelu_first", "pool_first")),
-            ("cell", tuple(CELL_STRIDE) if self.kind == "pnet" else (12,)),
-        ):
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {', '.join(map(str, allowed))}, but got {getattr(self, name)!r}"
-                )
-
-    @property
-    def size(self) -> int:
-        """Return the side of the images that the net learns from, pixels."""
-        return self.cell if self.kind == "pnet" else INPUT_SIZE[self.kind]
-
-    @property
-    def stride(self) -> int:
-        """Return how far apart the cells of a P-Net lie, pixels."""
-        return CELL_STRIDE[self.cell]
-
-    @property
-    def ceil(self) -> bool:
-        """Return whether an odd side gives one more output: a pool rounds up, convolutions alone round down."""
-        return self.pooling == "full" and self.cell == 12
 
 
 class PReLU(HybridBlock):
     """``x`` where positive, ``alpha * x`` elsewhere, one alpha per channel; any sign of alpha is exact.
 
     Written as relu(x) + alpha * (x - relu(x)): MXNet 1.9.1's own LeakyReLU(act_type="prelu") computes a wrong gradient
-    for alpha in hybridized nets on CPU, depending on the memory plan (tests/core/test_network.py shows it).
+    for alpha in hybridized nets on CPU, depending on the memory plan (tests/core/nets/test_mtcnn.py shows it).
 
     Shapes: (n, channels) or (n, channels, h, w), as `spatial` says; returns the same shape.
     """
@@ -140,15 +88,14 @@ class Stage(HybridBlock):
 class ConvStage(Stage):
     """Convolution, PReLU and an optional max pool, in the order of the spec."""
 
-    def __init__(
-        self, spec: NetSpec, channels: tuple[int, int], kernel: int, pool: int = 0, stride: int = 1, **kwargs: Any
-    ) -> None:
+    def __init__(self, spec: StageSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pool_first = spec.order == "pool_first"
+        self.pool_first = spec.pool_first
+        conv, pool = spec.linear, spec.pool
         with self.name_scope():
-            self.conv = nn.Conv2D(channels[1], kernel, stride, in_channels=channels[0])
-            self.prelu = PReLU(channels[1])
-            self.pool = nn.MaxPool2D(pool, 2, ceil_mode=spec.pooling == "full") if pool else None
+            self.conv = nn.Conv2D(conv.outputs, conv.kernel, conv.stride, in_channels=conv.inputs)
+            self.prelu = PReLU(conv.outputs)
+            self.pool = nn.MaxPool2D(pool.kernel, pool.stride, ceil_mode=pool.ceil) if pool else None
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the layers by name, in the order in which they work."""
@@ -162,11 +109,11 @@ class ConvStage(Stage):
 class DenseStage(Stage):
     """A fully connected layer (its input is flattened in the order channel, row, column) and its PReLU."""
 
-    def __init__(self, inputs: int, outputs: int, **kwargs: Any) -> None:
+    def __init__(self, spec: StageSpec, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         with self.name_scope():
-            self.dense = nn.Dense(outputs, in_units=inputs)
-            self.prelu = PReLU(outputs, spatial=False)
+            self.dense = nn.Dense(spec.linear.outputs, in_units=spec.linear.inputs)
+            self.prelu = PReLU(spec.linear.outputs, spatial=False)
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the layers by name, in the order in which they work."""
@@ -174,30 +121,54 @@ class DenseStage(Stage):
 
 
 class Net(HybridBlock):
-    """What the three nets share: two or three heads on a body, a dict of the stages by name; see `build`.
+    """What the three nets share: two or three heads on a body, a dict of the stages by name.
 
     Stages are named ``stage1`` ..., and for R and O ``fc``.
 
     Input: (n, 3, h, w) float32, BGR, normalised as in ``core.ops.image``. Output: logits (n, 2[, h', w']) of background
     and face, offsets (n, 4[, h', w']) for ``core.ops.boxes.decode``, and with landmarks fractions (n, 10[, h', w']).
+
+    Parameters
+    ----------
+    spec : NetSpec, optional
+    landmarks, pooling, order, cell : optional
+        Fields of the spec, in its place: ``PNet(landmarks=True)``.
+    prefix, params : optional
+        As of every Gluon block.
+
+    Raises
+    ------
+    ValueError
+        An option out of range, or the spec of another kind of net.
+    TypeError
+        A spec and fields of it.
     """
 
-    def __init__(self, spec: NetSpec, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    kind = ""
+
+    def __init__(
+        self, spec: Optional[NetSpec] = None, prefix: Optional[str] = None, params: Any = None, **options: Any
+    ) -> None:
+        super().__init__(prefix=prefix, params=params)
+        if spec is not None and options:
+            raise TypeError(
+                f"{type(self).__name__} takes a spec or its fields, but got a spec and {', '.join(options)}"
+            )
+        spec = NetSpec(self.kind, **options) if spec is None else spec
+        if spec.kind != self.kind:
+            raise ValueError(f"{type(self).__name__} takes the spec of a {self.kind}, but got that of a {spec.kind}")
         self.spec = spec
         with self.name_scope():
-            self.body = self._make_body()
+            self.body = {stage.name: _stage(stage) for stage in spec.stages()}
             for name, block in self.body.items():
                 setattr(self, name, block)
-            self.face_head = self._head(2)
-            self.box_head = self._head(4)
-            self.landmark_head = self._head(10) if spec.landmarks else None
+            for head in spec.heads():
+                setattr(self, head.name, self._head(head.inputs, head.outputs))
+            if not spec.landmarks:
+                self.landmark_head = None
 
-    def _make_body(self) -> dict[str, HybridBlock]:
-        raise NotImplementedError
-
-    def _head(self, outputs: int) -> HybridBlock:
-        raise NotImplementedError
+    def _head(self, inputs: int, outputs: int) -> HybridBlock:
+        return nn.Dense(outputs, in_units=inputs, weight_initializer=mx.init.Normal(0.01))
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """Return (logits, offsets) or (logits, offsets, landmarks)."""
@@ -206,6 +177,19 @@ class Net(HybridBlock):
         if self.landmark_head is None:
             return self.face_head(x), self.box_head(x)
         return self.face_head(x), self.box_head(x), self.landmark_head(x)
+
+    def weights(self) -> NetWeights:
+        """Return the parameters as arrays; where several devices hold them their mean, which is what Gluon saves.
+
+        Raises
+        ------
+        ValueError
+            The net has normalisations (`core.nets.batch_norm`), which are no part of its spec.
+        """
+        parameters = self._collect_params_with_prefix()
+        if set(parameters) != set(self.spec.shapes()):
+            raise ValueError(f"the {self.spec.kind} has layers that its spec lacks: fold its normalisations away first")
+        return NetWeights(self.spec, {name: parameters[name]._reduce().asnumpy() for name in self.spec.shapes()})
 
     def layers(self) -> dict[str, HybridBlock]:
         """Return the body's layers (Conv2D, PReLU, MaxPool2D, Dense) by name, in the order in which they work."""
@@ -217,71 +201,32 @@ class Net(HybridBlock):
         return [stage.prelu.alpha for stage in stages if stage.pool is not None]
 
 
+def _stage(spec: StageSpec) -> Stage:
+    return ConvStage(spec) if spec.linear.kind == "conv" else DenseStage(spec)
+
+
 class PNet(Net):
-    """The proposal net: 12x12 cells at stride 2, fully convolutional."""
+    """The proposal net: 12x12 cells at stride 2, or with ``cell=20`` such cells at stride 4; fully convolutional.
 
-    features = 32
-
-    def _make_body(self) -> dict[str, HybridBlock]:
-        return {
-            "stage1": ConvStage(self.spec, (3, 10), 3, pool=2),
-            "stage2": ConvStage(self.spec, (10, 16), 3),
-            "stage3": ConvStage(self.spec, (16, 32), 3),
-        }
-
-    def _head(self, outputs: int) -> HybridBlock:
-        return nn.Conv2D(outputs, 1, in_channels=self.features, weight_initializer=mx.init.Normal(0.01))
-
-
-class CheapPNet(PNet):
-    """A proposal net with 20x20 cells at stride 4: over a pyramid a quarter of the standard one's multiply-adds.
-
-    Its pyramid begins at 20/12 of the scale, but nearly all work is done on maps of a quarter of the side. It has no
-    pool, so both layer orders are one.
+    ``net = PNet(); net.initialize(); net.hybridize(); logits, offsets = net(x)``. Further as `Net`.
     """
 
-    features = 12
+    kind = "pnet"
 
-    def _make_body(self) -> dict[str, HybridBlock]:
-        return {
-            "stage1": ConvStage(self.spec, (3, 8), 2, stride=2),
-            "stage2": ConvStage(self.spec, (8, 8), 4, stride=2),
-            "stage3": ConvStage(self.spec, (8, 10), 3),
-            "stage4": ConvStage(self.spec, (10, 12), 2),
-        }
+    def _head(self, inputs: int, outputs: int) -> HybridBlock:
+        return nn.Conv2D(outputs, 1, in_channels=inputs, weight_initializer=mx.init.Normal(0.01))
 
 
 class RNet(Net):
-    """The refinement net: 24x24 crops."""
+    """The refinement net: 24x24 crops. Further as `Net`."""
 
-    def _make_body(self) -> dict[str, HybridBlock]:
-        side = 3 if self.spec.pooling == "full" else 2
-        return {
-            "stage1": ConvStage(self.spec, (3, 28), 3, pool=3),
-            "stage2": ConvStage(self.spec, (28, 48), 3, pool=3),
-            "stage3": ConvStage(self.spec, (48, 64), 2),
-            "fc": DenseStage(64 * side * side, 128),
-        }
-
-    def _head(self, outputs: int) -> HybridBlock:
-        return nn.Dense(outputs, in_units=128, weight_initializer=mx.init.Normal(0.01))
+    kind = "rnet"
 
 
 class ONet(Net):
-    """The output net: 48x48 crops."""
+    """The output net: 48x48 crops. Further as `Net`."""
 
-    def _make_body(self) -> dict[str, HybridBlock]:
-        side = 3 if self.spec.pooling == "full" else 2
-        return {
-            "stage1": ConvStage(self.spec, (3, 32), 3, pool=3),
-            "stage2": ConvStage(self.spec, (32, 64), 3, pool=3),
-            "stage3": ConvStage(self.spec, (64, 64), 3, pool=2),
-            "stage4": ConvStage(self.spec, (64, 128), 2),
-            "fc": DenseStage(128 * side * side, 256),
-        }
-
-    def _head(self, outputs: int) -> HybridBlock:
-        return nn.Dense(outputs, in_units=256, weight_initializer=mx.init.Normal(0.01))
+    kind = "onet"
 
 
 KINDS = {"pnet": PNet, "rnet": RNet, "onet": ONet}
@@ -289,8 +234,20 @@ KINDS = {"pnet": PNet, "rnet": RNet, "onet": ONet}
 
 def build(spec: NetSpec) -> Net:
     """Return the net that a spec describes, without parameters: initialise it or load a checkpoint."""
-    net = CheapPNet if spec.cell == 20 else KINDS[spec.kind]
-    return net(spec, prefix=spec.kind + "_")
+    return KINDS[spec.kind](spec, prefix=spec.kind + "_")
+
+
+def from_weights(weights: NetWeights) -> Net:
+    """Return a net with these parameters, on the CPU."""
+    net = build(weights.spec)
+    assign(net, weights.arrays)
+    return net
+
+
+def assign(net: Net, arrays: Mapping[str, Any]) -> None:
+    """Give a net all its parameters, on the CPU, by their names below the net (``stage1.conv.weight``)."""
+    for name, parameter in net._collect_params_with_prefix().items():
+        parameter._load_init(mx.nd.array(arrays[name]), mx.cpu())
 
 
 def initialise(net: Net, ctx: Any = None, seed: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""A net as an ONNX graph, written node by node from its blocks: opset 13, IR 8, any batch and any image size.
+"""A net as an ONNX graph, written node by node from its layers: opset 13, IR 8, any batch and any image size. No MXNet.
 
 Written directly rather than through MXNet's exporter, whose graphs need repair (one-dimensional PReLU slopes, weights
 listed as inputs, the newest opset) and would spell our PReLU out. The order of layers is the net's own, so a pool-first
@@ -8,13 +8,15 @@ net stays one.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.nets.mtcnn import Net, PReLU, nn
+from gluon_mtcnn.core.nets.spec import LayerSpec, NetSpec
+from gluon_mtcnn.core.nets.weights import AnyNet
 from gluon_mtcnn.core.ops.image import MEAN, SCALE
 from gluon_mtcnn.core.types import INPUT_SIZE
 
@@ -43,10 +45,11 @@ def import_onnx() -> Any:
 class _Graph:
     """Nodes and weights as they accumulate; each method appends a layer to `value` and returns its output's name."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         self.onnx = import_onnx()
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
+        self._arrays = arrays
 
     def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """Append a node with one output, which also names it."""
@@ -58,49 +61,46 @@ class _Graph:
         self.weights.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def layer(self, value: str, block: Any, name: str) -> str:
-        """Append a layer of `Net.layers`, or a head."""
-        append = {PReLU: self.prelu, nn.MaxPool2D: self.pool, nn.Conv2D: self.convolution, nn.Dense: self.dense}
-        return append[type(block)](value, block, name)
+    def layer(self, value: str, layer: LayerSpec, name: str) -> str:
+        """Append a layer, a head too."""
+        append = {"prelu": self.prelu, "pool": self.pool, "conv": self.convolution, "dense": self.dense}
+        return append[layer.kind](value, layer, name)
 
-    def linear(self, block: Any, name: str) -> list[str]:
-        """Add the weight and the bias of a block."""
-        weight, bias = block.weight.data().asnumpy(), block.bias.data().asnumpy()
-        return [self.weight(f"{name}.weight", weight), self.weight(f"{name}.bias", bias)]
+    def linear(self, layer: LayerSpec, name: str) -> list[str]:
+        """Add the weight and the bias of a layer."""
+        return [self.weight(f"{name}.{part}", self._arrays[f"{layer.name}.{part}"]) for part in ("weight", "bias")]
 
-    def dense(self, value: str, block: Any, name: str) -> str:
+    def dense(self, value: str, layer: LayerSpec, name: str) -> str:
         """Append a fully connected layer; the first one flattens its input as channel, row, column."""
         if all(node.op_type != "Gemm" for node in self.nodes):
             value = self.node("Flatten", [value], f"{name}.flat", axis=1)
-        return self.node("Gemm", [value, *self.linear(block, name)], name, transB=1)
+        return self.node("Gemm", [value, *self.linear(layer, name)], name, transB=1)
 
-    def convolution(self, value: str, block: Any, name: str) -> str:
+    def convolution(self, value: str, layer: LayerSpec, name: str) -> str:
         """Append a convolution."""
-        settings = block._kwargs
         return self.node(
             "Conv",
-            [value, *self.linear(block, name)],
+            [value, *self.linear(layer, name)],
             name,
-            kernel_shape=list(settings["kernel"]),
-            strides=list(settings["stride"]),
-            pads=list(settings["pad"]) * 2,
+            kernel_shape=[layer.kernel] * 2,
+            strides=[layer.stride] * 2,
+            pads=[0] * 4,
         )
 
-    def prelu(self, value: str, block: PReLU, name: str) -> str:
+    def prelu(self, value: str, layer: LayerSpec, name: str) -> str:
         """Append a PReLU; its slopes are shaped to broadcast over channels, not over columns."""
-        slopes = block.alpha.data().asnumpy().reshape(block.slopes_shape[1:])
+        slopes = self._arrays[f"{layer.name}.alpha"].reshape((-1,) if layer.name.startswith("fc") else (-1, 1, 1))
         return self.node("PRelu", [value, self.weight(f"{name}.slope", slopes)], name)
 
-    def pool(self, value: str, block: Any, name: str) -> str:
+    def pool(self, value: str, layer: LayerSpec, name: str) -> str:
         """Append a max pool; ONNX's ceil_mode is MXNet's convention "full"."""
-        settings = block._kwargs
         return self.node(
             "MaxPool",
             [value],
             name,
-            kernel_shape=list(settings["kernel"]),
-            strides=list(settings["stride"]),
-            ceil_mode=int(settings["pooling_convention"] == "full"),
+            kernel_shape=[layer.kernel] * 2,
+            strides=[layer.stride] * 2,
+            ceil_mode=int(layer.ceil),
         )
 
     def normalise(self, pixels: str) -> str:
@@ -111,12 +111,12 @@ class _Graph:
         return self.node("Mul", [value, self.weight("scale", np.array(SCALE, np.float32))], "normalised")
 
 
-def build_onnx(net: Net, pixels: bool = False) -> Any:
+def build_onnx(net: AnyNet, pixels: bool = False) -> Any:
     """Return a net as an ``onnx.ModelProto``, checked.
 
     Parameters
     ----------
-    net : Net with parameters
+    net : Net or NetWeights
     pixels : bool
         Take uint8 pixels (n, h, w, 3) and normalise them in the graph, in place of normalised float32 (n, 3, h, w).
 
@@ -128,29 +128,30 @@ def build_onnx(net: Net, pixels: bool = False) -> Any:
         landmark head ``landmarks`` (n, 10[, h', w']). The batch is free, for the P-Net the image size too. The same
         weights give the same bytes.
     """
-    graph = _Graph()
+    spec = net.spec
+    graph = _Graph(net.weights().arrays)
     value = graph.normalise(INPUT) if pixels else INPUT
-    for name, block in net.layers().items():
-        value = graph.layer(value, block, name)
-    graph.node("Softmax", [graph.layer(value, net.face_head, "face_head")], OUTPUTS[0], axis=1)
-    graph.layer(value, net.box_head, OUTPUTS[1])
-    if net.landmark_head is not None:
-        graph.layer(value, net.landmark_head, OUTPUTS[2])
-    return _model(graph, net, OUTPUTS[: 2 + net.spec.landmarks], pixels)
+    for layer in spec.layers():
+        value = graph.layer(value, layer, layer.name)
+    face, *others = spec.heads()
+    graph.node("Softmax", [graph.layer(value, face, face.name)], OUTPUTS[0], axis=1)
+    for head, output in zip(others, OUTPUTS[1:]):
+        graph.layer(value, head, output)
+    return _model(graph, spec, OUTPUTS[: len(spec.heads())], pixels)
 
 
-def _model(graph: _Graph, net: Net, outputs: tuple[str, ...], pixels: bool) -> Any:
+def _model(graph: _Graph, spec: NetSpec, outputs: tuple[str, ...], pixels: bool) -> Any:
     """Return the checked model around the nodes."""
     onnx, helper = graph.onnx, graph.onnx.helper
-    convolutional = net.spec.kind == "pnet"
-    side: list[Any] = ["h", "w"] if convolutional else [INPUT_SIZE[net.spec.kind]] * 2
+    convolutional = spec.kind == "pnet"
+    side: list[Any] = ["h", "w"] if convolutional else [INPUT_SIZE[spec.kind]] * 2
     map_side = ["h_out", "w_out"] if convolutional else []
     shape = ["n", *side, 3] if pixels else ["n", 3, *side]
     element = onnx.TensorProto.UINT8 if pixels else onnx.TensorProto.FLOAT
     channels = dict(zip(OUTPUTS, (2, 4, 10)))
     proto = helper.make_graph(
         graph.nodes,
-        net.spec.kind,
+        spec.kind,
         [helper.make_tensor_value_info(INPUT, element, shape)],
         [
             helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", channels[name], *map_side])
@@ -162,18 +163,18 @@ def _model(graph: _Graph, net: Net, outputs: tuple[str, ...], pixels: bool) -> A
         proto, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="gluon-mtcnn", producer_version=__version__
     )
     model.ir_version = IR_VERSION
-    helper.set_model_props(model, _properties(net, pixels))
+    helper.set_model_props(model, _properties(spec, pixels))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _properties(net: Net, pixels: bool) -> dict[str, str]:
+def _properties(spec: NetSpec, pixels: bool) -> dict[str, str]:
     """Return what a program that has only the file must know."""
     return {
-        "net": net.spec.kind,
+        "net": spec.kind,
         "color": "bgr",
         "input": "uint8 pixels (n, h, w, 3)" if pixels else f"float32 (n, 3, h, w) = (pixel - {MEAN}) * {SCALE}",
         "offsets": "(x1, y1, x2, y2 - box) / side, side = x2 - x1 + 1",
-        **({"cell": f"{net.spec.cell}, stride {net.spec.stride}"} if net.spec.cell != 12 else {}),
-        **({"landmarks": "x1 y1 .. x5 y5, fractions of the box"} if net.spec.landmarks else {}),
+        **({"cell": f"{spec.cell}, stride {spec.stride}"} if spec.cell != 12 else {}),
+        **({"landmarks": "x1 y1 .. x5 y5, fractions of the box"} if spec.landmarks else {}),
     }

@@ -11,7 +11,7 @@ from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import Model
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, clamp_slopes, initialise
-from gluon_mtcnn.core.nets.symbol_graph import write_parameters
+from gluon_mtcnn.core.nets.params_file import write_params_of_2016
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 SHAPES = {"pnet": (2, 3, 21, 34), "rnet": (3, 3, 24, 24), "onet": (3, 3, 48, 48)}
@@ -109,7 +109,7 @@ def test_released_checkpoints_survive_the_round_trip(shared, tmp_path, weights):
 
 
 def test_the_container_of_2016_byte_by_byte(tmp_path):
-    write_parameters(tmp_path / "p", {"a": np.float32([[1, -2]])})
+    write_params_of_2016(tmp_path / "p", {"arg:a": np.float32([[1, -2]])})
     words = [0x112, 0, 0, 0, 1, 0, 2, 1, 2, 1, 0, 0]  # magic, reserved, count; rank, sides, device, type
     expected = np.array(words, "<u4").tobytes() + np.array([1, -2], "<f4").tobytes()
     expected += np.array([1, 5], "<u8").tobytes() + b"arg:a"

@@ -7,7 +7,7 @@ from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.detection.score_calibration import logit_shift, shift_scores, write_model
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import load_model, save_net
-from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, from_weights, initialise
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
 
@@ -34,11 +34,11 @@ def test_what_passed_the_threshold_passes_the_target(kind):
     pixels = mx.nd.array(np.random.default_rng(0).normal(0, 1, (200, 3, size, size)))
     before, offsets = scores(net, pixels), net(pixels)[1].asnumpy()
     threshold = float(np.median(before)) + 1e-4
-    shift_scores(net, logit_shift(threshold, 0.7))
-    after = scores(net, pixels)
+    moved = from_weights(shift_scores(net, logit_shift(threshold, 0.7)))
+    after = scores(moved, pixels)
     np.testing.assert_array_equal(before > threshold, after > 0.7)
     assert (np.diff(after[np.argsort(before)]) >= 0).all()
-    np.testing.assert_array_equal(net(pixels)[1].asnumpy(), offsets)
+    np.testing.assert_array_equal(moved(pixels)[1].asnumpy(), offsets)
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def multiply_adds(cell, height, width, min_face=20):
             sides = (np.ceil(step) if name.endswith("pool") else np.floor(step)).astype(int) + 1
             if layer in convolutions:
                 total += sides.prod() * np.prod(layer.weight.shape)
-        total += sides.prod() * (2 + 4) * net.features
+        total += sides.prod() * (2 + 4) * net.spec.heads()[0].inputs
         assert tuple(sides) == tuple(
             map_side(int(s * scale), cell == 12, cell, net.spec.stride) for s in (height, width)
         )

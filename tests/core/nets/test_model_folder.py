@@ -5,8 +5,9 @@ import pytest
 
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.nets.model_folder import load_arrays, load_model, save_net
+from gluon_mtcnn.core.nets.model_folder import load_model, save_net
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.nets.params_file import load_arrays
 
 
 def fresh(kind="pnet", **options):
@@ -75,8 +76,10 @@ def test_missing_and_broken_files(folder, tmp_path):
         load_model(tmp_path / "nowhere")
     weights = folder / "pnet.params"
     weights.write_bytes(weights.read_bytes()[:500])
+    with pytest.raises(InputError, match=r"pnet\.params: not the file that .* describes \(sha256 differs\)"):
+        load_model(folder)  # before anything of it is parsed
     with pytest.raises(InputError, match=r"pnet\.params: expected an MXNet parameter file"):
-        load_model(folder)
+        load_arrays(weights)
     weights.unlink()
     with pytest.raises(InputError, match=r"pnet\.params: parameter file not found"):
         load_model(folder)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.files.atomic import read_json, sha256
-from gluon_mtcnn.core.nets.model_folder import CONFIG_NAME, load_arrays, load_model
+from gluon_mtcnn.core.nets.model_folder import CONFIG_NAME, load_model
+from gluon_mtcnn.core.nets.params_file import load_arrays
 from gluon_mtcnn.core.nets.weight_stats import describe_weights
 
 
@@ -21,15 +22,15 @@ def describe_model(folder: Path) -> dict[str, Any]:
     """
     model, config = load_model(folder), read_json(folder / CONFIG_NAME)
     nets = {}
-    for kind, net in model.nets.items():
-        arrays = {name: value.data().asnumpy() for name, value in net._collect_params_with_prefix().items()}
+    for kind in model.nets:
+        net = model.weights(kind)
         hidden = ("kind",) if kind == "pnet" else ("kind", "cell")
         spec = {name: value for name, value in asdict(net.spec).items() if name not in hidden}
         nets[kind] = {
             **spec,
             "sha256": config["nets"][kind]["sha256"],
             "origin": model.origin[kind],
-            **describe_weights(arrays),
+            **describe_weights(net.arrays),
         }
     return {
         "kind": "model",
@@ -48,6 +49,6 @@ def describe_params(path: Path) -> dict[str, Any]:
     InputError
         It is no such file.
     """
-    arrays = {name: array.asnumpy() for name, array in load_arrays(path).items()}
+    arrays = load_arrays(path)
     shapes = {name: list(array.shape) for name, array in arrays.items()}
     return {"kind": "parameter file", "sha256": sha256(path), "arrays": shapes, **describe_weights(arrays)}

@@ -216,7 +216,7 @@ def write_spread_model(folder, landmarks):
     noise = np.random.default_rng(5).integers(0, 256, (60, 70, 3), np.uint8)
     found = Detector(Model(nets=nets), thresholds=(0.3, 0.2, 0), look_again=False).stages(noise)["onet"].before
     middle = np.median(found[:, 4])
-    shift_scores(nets["onet"], -float(np.log(middle / (1 - middle))))
+    nets["onet"] = shift_scores(nets["onet"], -float(np.log(middle / (1 - middle))))
     for net in nets.values():
         save_net(folder, net)
     return folder
