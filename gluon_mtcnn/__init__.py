@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # for editors and type checkers; tests/test_door.py holds thi
     from gluon_mtcnn.core.errors import InputError
     from gluon_mtcnn.core.nets.model_folder import Model, load_model
     from gluon_mtcnn.core.nets.mtcnn import ONet, PNet, RNet
+    from gluon_mtcnn.core.nets.zoo import get_model
     from gluon_mtcnn.core.packs.pack import Pack
     from gluon_mtcnn.core.seanlinx.imdb import IMDB
     from gluon_mtcnn.core.training.config import TrainConfig
@@ -42,6 +43,7 @@ _HOME = {
     "core.errors": ("InputError",),
     "core.nets.model_folder": ("Model", "load_model"),
     "core.nets.mtcnn": ("ONet", "PNet", "RNet"),
+    "core.nets.zoo": ("get_model",),
     "core.packs.pack": ("Pack",),
     "core.seanlinx.imdb": ("IMDB",),
     "core.training.config": ("TrainConfig",),
