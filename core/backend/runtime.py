@@ -6,7 +6,6 @@ The GPU build needs CUDA 11 libraries, see core/backend/cuda.py.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import warnings
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gluon_mtcnn.core.backend import cuda
+from gluon_mtcnn.core.backend.packages import is_installed
 from gluon_mtcnn.core.errors import InputError
 
 # MXNet keeps a oneDNN primitive with its buffers for every shape that an operator meets. From here on it keeps so many,
@@ -31,7 +31,7 @@ def _restore_numpy_names() -> None:
 
 
 def _import_mxnet() -> Any:
-    if importlib.util.find_spec("mxnet") is None:
+    if not is_installed("mxnet"):
         raise InputError(
             "MXNet is not installed: pip install 'gluon-mtcnn[cpu]', or 'gluon-mtcnn[cu112]' for NVIDIA GPUs"
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
+import heapq
 import threading
+import weakref
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,31 @@ from gluon_mtcnn.core.detection.folding import LANES, Layer, fold
 from gluon_mtcnn.core.detection.pyramid_tiling import HEIGHTS, WIDTHS
 from gluon_mtcnn.core.nets.model_folder import Model
 
-_CPUS = itertools.count(1)  # numbers of CPU devices that are not in use
 _BINDING = threading.Lock()  # MXNet does not say that threads may bind at the same time
+
+
+class _CpuNumbers:
+    """Numbers of MXNet's CPU devices, from 1 on, for owners that give them back when they are collected."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self._made = 0
+        self._lock = threading.Lock()
+
+    def take(self, owner: Any) -> int:
+        """Return the lowest number that no owner has."""
+        with self._lock:
+            if self._free:
+                number = heapq.heappop(self._free)
+            else:
+                self._made += 1
+                number = self._made
+        # Without the lock, which this thread may hold when an owner is collected: pushing an integer is one step.
+        weakref.finalize(owner, heapq.heappush, self._free, number).atexit = False
+        return number
+
+
+_CPUS = _CpuNumbers()
 
 
 class MxnetEngine(FoldedEngine):
@@ -35,7 +59,7 @@ class MxnetEngine(FoldedEngine):
         other = object.__new__(MxnetEngine)
         other.__dict__.update(self.__dict__, _bound={})
         if self._device.device_type == "cpu":
-            other._device = mx.cpu(next(_CPUS))
+            other._device = mx.cpu(_CPUS.take(other))
             other._symbols = {
                 kind: (symbol, {name: array.copyto(other._device) for name, array in arrays.items()})
                 for kind, (symbol, arrays) in self._symbols.items()

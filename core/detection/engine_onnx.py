@@ -50,7 +50,7 @@ class OnnxEngine(FoldedEngine):
             self._sessions[kind] = runtime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def clone(self) -> OnnxEngine:
-        """See `core.detection.engine_mxnet.Engine`; a session may be used by several threads."""
+        """See `core.detection.engine_base.Engine`; a session may be used by several threads."""
         other = object.__new__(OnnxEngine)
         other.__dict__.update(self.__dict__, _bound={})
         return other

@@ -18,14 +18,14 @@ from gluon_mtcnn.core.detection.engine_base import Cells
 from gluon_mtcnn.core.nets.model_folder import Model
 from gluon_mtcnn.core.nets.mtcnn import ConvStage, Net
 from gluon_mtcnn.core.ops.boxes import area, intersection
-from gluon_mtcnn.core.ops.image import mirror_some, normalise
+from gluon_mtcnn.core.ops.image import cut_out, mirror_some, normalise
 from gluon_mtcnn.core.types import INPUT_SIZE
 
 BATCH = {"rnet": 256, "onet": 16}
 
 
 class PlainEngine:
-    """The nets of a model as symbols; see `core.detection.engine_mxnet.Engine`."""
+    """The nets of a model as symbols; see `core.detection.engine_base.Engine`."""
 
     def __init__(self, model: Model, device: Any = None) -> None:
         self._device = device or mx.cpu()
@@ -33,7 +33,7 @@ class PlainEngine:
         self._lock = threading.Lock()  # of all clones: oneDNN changes the layout of the shared weights in place
 
     def clone(self) -> PlainEngine:
-        """See `core.detection.engine_mxnet.Engine`; clones run their nets one after the other."""
+        """See `core.detection.engine_base.Engine`; clones run their nets one after the other."""
         other = object.__new__(PlainEngine)
         other.__dict__.update(self.__dict__)
         return other
@@ -49,7 +49,7 @@ class PlainEngine:
         return outputs
 
     def propose(self, image: np.ndarray, sizes: list[tuple[int, int]], threshold: float) -> Cells:
-        """See `core.detection.engine_mxnet.Engine`."""
+        """See `core.detection.engine_base.Engine`."""
         parts = []
         for level, (height, width) in enumerate(sizes):
             resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -62,7 +62,7 @@ class PlainEngine:
     def refine(
         self, kind: str, image: np.ndarray, squares: np.ndarray, mirrored: Optional[np.ndarray] = None
     ) -> tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]:
-        """See `core.detection.engine_mxnet.Engine`."""
+        """See `core.detection.engine_base.Engine`."""
         crops = np.stack([_crop(image, square, INPUT_SIZE[kind]) for square in squares.astype(np.int64)])
         if mirrored is not None:
             mirror_some(crops, mirrored)
@@ -91,12 +91,7 @@ class PlainEngine:
 
 def _crop(image: np.ndarray, square: np.ndarray, size: int) -> np.ndarray:
     """Return one inclusive square, zero outside the image, resized."""
-    x1, y1, x2, y2 = (int(v) for v in square)
-    height, width = image.shape[:2]
-    patch = np.zeros((y2 - y1 + 1, x2 - x1 + 1, 3), np.uint8)
-    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2 + 1, width), min(y2 + 1, height)
-    patch[top - y1 : bottom - y1, left - x1 : right - x1] = image[top:bottom, left:right]
-    return cv2.resize(patch, (size, size), interpolation=cv2.INTER_LINEAR)
+    return cv2.resize(cut_out(image, *square.tolist()), (size, size), interpolation=cv2.INTER_LINEAR)
 
 
 def plain_symbol(net: Net) -> tuple[Any, dict[str, Any]]:

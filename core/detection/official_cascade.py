@@ -7,27 +7,30 @@ What it does otherwise than the detector's own arithmetic:
 - Images are shrunk by averaging areas and enlarged bilinearly, and stay in floating point.
 - A cell of P-Net starts one pixel later, and P-Net's offsets count in x2 - x1, those of R and O in x2 - x1 + 1.
 - The side of a square is x2 - x1; the crop around it is one pixel more.
-- O-Net's points are the mean over the crop and its mirror image.
+- O-Net's landmarks are the mean over the crop and its mirror image.
 - P-Net requires score >= threshold, the others >. Among equal scores NMS prefers the later one.
 
-Points are ``x1 + w * l - 1`` in the official code. That 1 takes them from MATLAB's coordinates to those that count from
-0, so here they are ``x1 + w * l``. Boxes go in and come out as everywhere: inclusive pixels, counted from 0.
+Landmarks are ``x1 + w * l - 1`` in the official code. That 1 takes them from MATLAB's coordinates to those that count
+from 0; here they are ``x1 + w * l``. Boxes go in and come out as everywhere: inclusive pixels, counted from 0. `FIRST`
+is MATLAB's first index; the width of a pixel is in `core.ops.boxes` alone.
 """
 
 from __future__ import annotations
 
-from typing import Any, Optional
+from collections.abc import Mapping
+from typing import Any
 
 import cv2
 import numpy as np
 
+from gluon_mtcnn.core.detection.cascade import StageOutput
 from gluon_mtcnn.core.detection.official_nets import CELL, STRIDE, OfficialNets
 from gluon_mtcnn.core.ops import boxes as box_ops
+from gluon_mtcnn.core.ops.image import cut_out
 from gluon_mtcnn.core.ops.nms import nms
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 
-# What a stage leaves: boxes with scores (n, 5) as they went in, the same calibrated (m, 5), points (m, 5, 2) or None.
-Left = tuple[np.ndarray, np.ndarray, Optional[np.ndarray]]
+FIRST = 1  # index of MATLAB's first pixel
 
 
 def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -39,12 +42,8 @@ def resample(image: np.ndarray, height: int, width: int) -> np.ndarray:
 def crop(image: np.ndarray, squares: np.ndarray, size: int) -> np.ndarray:
     """Return the crops (n, size, size, 3) float32 of integer boxes (n, 4) counted from 0; zero beyond the image."""
     crops = np.empty((len(squares), size, size, 3), np.float32)
-    height, width = image.shape[:2]
-    for target, x1, y1, x2, y2 in zip(crops, *squares.astype(int).T.tolist()):
-        patch = np.zeros((y2 - y1 + 1, x2 - x1 + 1, 3), np.float32)
-        left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width - 1), min(y2, height - 1)
-        patch[top - y1 : bottom - y1 + 1, left - x1 : right - x1 + 1] = image[top : bottom + 1, left : right + 1]
-        target[:] = resample(patch, size, size)
+    for target, square in zip(crops, squares.astype(int).tolist()):
+        target[:] = resample(cut_out(image, *square).astype(np.float32), size, size)
     return crops
 
 
@@ -54,8 +53,7 @@ def squares(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     side = np.maximum(width, height)
     x1, y1 = boxes[:, 0] + width * 0.5 - side * 0.5, boxes[:, 1] + height * 0.5 - side * 0.5
     found = np.trunc(np.stack([x1, y1, x1 + side, y1 + side], axis=1))
-    touching = (found[:, 2:] >= 1).all(axis=1) & (found[:, 0] <= shape[1]) & (found[:, 1] <= shape[0])
-    return found[touching & (found[:, 2] >= found[:, 0]) & (found[:, 3] >= found[:, 1])]
+    return found[box_ops.touching(found - FIRST, *shape[:2])]
 
 
 def _order(scores: np.ndarray) -> np.ndarray:
@@ -64,7 +62,7 @@ def _order(scores: np.ndarray) -> np.ndarray:
 
 def _with_scores(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Return boxes counted from 1 as rows x1 y1 x2 y2 score counted from 0."""
-    return np.concatenate([boxes - 1, scores[:, None]], axis=1)
+    return np.concatenate([boxes - FIRST, scores[:, None]], axis=1)
 
 
 class OfficialCascade:
@@ -72,20 +70,20 @@ class OfficialCascade:
 
     Parameters
     ----------
-    nets : dict of str to Net
+    nets : mapping of str to Net
     min_face, scale_factor : float
     thresholds : three floats
     device : MXNet context, optional
     """
 
     def __init__(
-        self, nets: dict[str, Any], min_face: float, scale_factor: float, thresholds: tuple, device: Any = None
+        self, nets: Mapping[str, Any], min_face: float, scale_factor: float, thresholds: tuple, device: Any = None
     ) -> None:
         self.nets = OfficialNets(nets, device)
         self._min_face, self._factor = min_face, scale_factor
         self._thresholds = dict(zip(NETS, map(np.float32, thresholds)))
 
-    def propose(self, image: np.ndarray) -> Left:
+    def propose(self, image: np.ndarray) -> StageOutput:
         """Run P-Net over the pyramid of an image (h, w, 3)."""
         image = image.astype(np.float32)
         scale, rows = CELL / self._min_face, [np.zeros((0, 9))]
@@ -97,7 +95,7 @@ class OfficialCascade:
         keep = nms(boxes, scores, 0.7, order=_order(scores))
         boxes, scores, offsets = boxes[keep], scores[keep], offsets[keep]
         moved = boxes + offsets * np.tile(boxes[:, 2:] - boxes[:, :2], 2)
-        return _with_scores(boxes, scores), _with_scores(moved, scores), None
+        return StageOutput(_with_scores(boxes, scores), _with_scores(moved, scores))
 
     def _level(self, image: np.ndarray, scale: float) -> np.ndarray:
         """Return the cells of one level that may be faces: rows x1 y1 x2 y2 (from 1), score, four offsets."""
@@ -107,18 +105,18 @@ class OfficialCascade:
         columns, rows = np.nonzero(passed.T)  # column by column, as MATLAB
         scores = probability[rows, columns].astype(np.float64)
         corner = np.stack([columns, rows], axis=1) * float(STRIDE)
-        boxes = np.trunc(np.concatenate([corner + 1, corner + CELL], axis=1) / scale)
+        boxes = np.trunc(box_ops.from_corners(corner + FIRST, CELL) / scale)
         keep = nms(boxes, scores, 0.5, order=_order(scores))
         rows, columns = rows[keep], columns[keep]
         return np.concatenate([boxes[keep], scores[keep, None], offsets[:, rows, columns].T], axis=1)
 
-    def refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> Left:
+    def refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> StageOutput:
         """Run R- or O-Net on the squares around candidates (n, 4)."""
         landmarks = self.nets[kind].spec.landmarks
-        boxes = squares(np.asarray(candidates, np.float64) + 1, image.shape)
+        boxes = squares(np.asarray(candidates, np.float64) + FIRST, image.shape)
         if len(boxes) == 0:
-            return np.zeros((0, 5)), np.zeros((0, 5)), np.zeros((0, 5, 2)) if landmarks else None
-        crops = crop(image, boxes - 1, INPUT_SIZE[kind])
+            return StageOutput(np.zeros((0, 5)), np.zeros((0, 5)), np.zeros((0, 5, 2)) if landmarks else None)
+        crops = crop(image, boxes - FIRST, INPUT_SIZE[kind])
         scores, offsets, *fractions = self.nets.batch(kind, crops)
         passed = scores > self._thresholds[kind]
         boxes, scores, moved = boxes[passed], scores[passed], box_ops.decode(boxes, offsets)[passed]
@@ -129,11 +127,11 @@ class OfficialCascade:
             keep = nms(moved, scores, 0.7, "minimum", _order(scores))
             before, scores = _with_scores(boxes, scores)[_order(scores)], scores[keep]
         points = self._points(kind, boxes[keep], crops[passed][keep], fractions[0][passed][keep]) if landmarks else None
-        return before, _with_scores(moved[keep], scores), points
+        return StageOutput(before, _with_scores(moved[keep], scores), points)
 
     def _points(self, kind: str, boxes: np.ndarray, crops: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-        """Return the points (n, 5, 2) counted from 0: the mean of what the net sees in the crops and in a mirror."""
+        """Return the landmarks (n, 5, 2) counted from 0: the mean of what the net sees in the crops and in a mirror."""
         if len(boxes):
             mirrored = self.nets.batch(kind, np.ascontiguousarray(crops[:, :, ::-1]))[2]
             fractions = (fractions + box_ops.mirror_landmarks(mirrored)) / 2
-        return box_ops.decode_landmarks(boxes, fractions) - 1
+        return box_ops.decode_landmarks(boxes, fractions) - FIRST

@@ -8,16 +8,16 @@ way; smaller ones keep their size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.detection.pyramid_tiling import CELL, STRIDE, map_side
 from gluon_mtcnn.core.ops.image import normalise
 
-STRIDE, CELL = 2, 12
 SIDES = (32, 64, 128, 192, 256)  # of a window of a pyramid level: even, so that only a level's own end is pooled alone
 ALIKE = 16  # below, oneDNN multiplies matrices in another way for almost every batch
 BATCHES = (*range(1, ALIKE), 16, 24, 32, 48, 64, 96, 128, 192, 256)
@@ -34,7 +34,7 @@ class Span:
 
     def cells(self, ceil: bool) -> int:
         """Return how many cells it holds; `ceil`: whether the pool rounds up."""
-        return (self.length - CELL + (STRIDE - 1 if ceil else 0)) // STRIDE + 1
+        return map_side(self.length, ceil)
 
 
 def spans(side: int) -> Iterator[Span]:
@@ -51,7 +51,7 @@ class OfficialNets:
 
     Parameters
     ----------
-    nets : dict of str to Net
+    nets : mapping of str to Net
         P-Net: with cells of 12 pixels.
     device : MXNet context, optional
 
@@ -61,7 +61,7 @@ class OfficialNets:
         In which the nets have run: at most `MOST_SHAPES`.
     """
 
-    def __init__(self, nets: dict[str, Any], device: Any = None) -> None:
+    def __init__(self, nets: Mapping[str, Any], device: Any = None) -> None:
         self._nets, self._device = nets, device or mx.cpu()
         self.shapes: set[tuple[str, tuple[int, ...]]] = set()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any, Callable, TypeVar
 
 Item = TypeVar("Item")
@@ -44,6 +44,30 @@ def map_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+class ClonePool:
+    """Clones of an object, of which each thread that asks has one to itself.
+
+    Parameters
+    ----------
+    clones : iterable
+        At least one.
+    """
+
+    def __init__(self, clones: Iterable[Any]) -> None:
+        self._idle: queue.SimpleQueue = queue.SimpleQueue()
+        for clone in clones:
+            self._idle.put(clone)
+
+    @contextmanager
+    def one(self) -> Iterator[Any]:
+        """Give a clone that no other thread has; wait for one where all are taken."""
+        clone = self._idle.get()
+        try:
+            yield clone
+        finally:
+            self._idle.put(clone)
+
+
 def map_clones(
     function: Callable[[Any, Item], Result], items: Iterable[Item], first: Any, count: int
 ) -> Generator[Result, None, None]:
@@ -58,16 +82,11 @@ def map_clones(
     if count == 1:
         yield from (function(first, item) for item in items)
         return
-    idle: queue.SimpleQueue = queue.SimpleQueue()
-    for clone in (first, *(first.clone() for _ in range(count - 1))):
-        idle.put(clone)
+    pool = ClonePool((first, *(first.clone() for _ in range(count - 1))))
 
     def run(item: Item) -> Result:
-        clone = idle.get()
-        try:
+        with pool.one() as clone:
             return function(clone, item)
-        finally:
-            idle.put(clone)
 
     with closing(map_ahead(run, items, threads=count, ahead=count)) as results:
         yield from results

@@ -6,6 +6,8 @@ point; none writes into an argument. float64 input stays float64, anything else 
 
 from __future__ import annotations
 
+from typing import Union
+
 import numpy as np
 
 AXES = ((0, 2), (1, 3))  # columns of a box: where it begins and ends in x, in y
@@ -41,6 +43,17 @@ def from_xywh(xywh: np.ndarray) -> np.ndarray:
     """Return inclusive boxes of ``x, y, width, height`` rows: x2 = x + w - 1."""
     xywh = _float(xywh)
     return np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:4] - 1], axis=1)
+
+
+def from_corners(corners: np.ndarray, side: Union[float, np.ndarray]) -> np.ndarray:
+    """Return inclusive squares (n, 4) with these upper left corners (n, 2) and sides, one number or (n, 1)."""
+    return np.concatenate([corners, corners + side - 1], axis=1)
+
+
+def touching(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return which boxes (n,) are not empty and have at least one pixel in an image of the given size."""
+    x1, y1, x2, y2 = boxes.T
+    return (x2 >= 0) & (y2 >= 0) & (x1 < width) & (y1 < height) & (x2 >= x1) & (y2 >= y1)
 
 
 def intersection(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:

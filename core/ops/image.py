@@ -138,7 +138,7 @@ def _from_pil(image: Any) -> np.ndarray:
 
 
 def pyramid_scales(height: int, width: int, min_face: float, factor: float = 0.709, cell: int = 12) -> list[float]:
-    """Return the scales at which the P-Net looks: the first makes `min_face` px fill its cell.
+    """Return the scales of the pyramid that P-Net runs over: the first makes `min_face` px fill its cell.
 
     Ends with the last scale whose shorter side, truncated to an integer, is above the cell (the rule of Seanlinx).
     """
@@ -175,19 +175,24 @@ def crop_and_resize(image: np.ndarray, boxes: np.ndarray, size: int) -> np.ndarr
         if 0 <= x1 <= x2 < width and 0 <= y1 <= y2 < height:
             cv2.resize(image[y1 : y2 + 1, x1 : x2 + 1], (size, size), target, 0, 0, cv2.INTER_LINEAR)
         else:
-            _crop_beyond(image, (x1, y1, x2 + 1, y2 + 1), target)
+            _crop_beyond(image, (x1, y1, x2, y2), target)
     return out
 
 
-def _crop_beyond(image: np.ndarray, edges: tuple[int, int, int, int], target: np.ndarray) -> None:
+def _crop_beyond(image: np.ndarray, box: tuple[int, int, int, int], target: np.ndarray) -> None:
     """Cut out one box that reaches outside the image, which is zero there, into `target`, which was zero."""
-    x1, y1, x2, y2 = edges
+    x1, y1, x2, y2 = box
     height, width = image.shape[:2]
-    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2, width), min(y2, height)
-    if left < right and top < bottom:
-        border = (top - y1, y2 - bottom, left - x1, x2 - right)
-        patch = cv2.copyMakeBorder(image[top:bottom, left:right], *border, cv2.BORDER_CONSTANT)
-        cv2.resize(patch, target.shape[:2], target, 0, 0, cv2.INTER_LINEAR)
+    if max(x1, 0) <= min(x2, width - 1) and max(y1, 0) <= min(y2, height - 1):
+        cv2.resize(cut_out(image, x1, y1, x2, y2), target.shape[:2], target, 0, 0, cv2.INTER_LINEAR)
+
+
+def cut_out(image: np.ndarray, x1: int, y1: int, x2: int, y2: int) -> np.ndarray:
+    """Return the pixels of one inclusive box that has a pixel in the image (h, w, 3); zero outside the image."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2 + 1, width), min(y2 + 1, height)
+    border = (top - y1, y2 + 1 - bottom, left - x1, x2 + 1 - right)
+    return cv2.copyMakeBorder(image[top:bottom, left:right], *border, cv2.BORDER_CONSTANT)
 
 
 def mirror_some(images: np.ndarray, chosen: np.ndarray) -> None:

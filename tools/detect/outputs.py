@@ -38,7 +38,7 @@ class Found:
     ----------
     frame : Frame
     faces : Detections
-    stages : dict of net to gluon_mtcnn.core.detection.detector.Stage, or None
+    stages : dict of net to gluon_mtcnn.core.detection.cascade.StageOutput, or None
     """
 
     frame: Frame

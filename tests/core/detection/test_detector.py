@@ -7,8 +7,9 @@ import pytest
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.convert.official import load_mxnet_det
 from gluon_mtcnn.core.convert.seanlinx import load_seanlinx
-from gluon_mtcnn.core.detection import test_time_augmentation as looks
-from gluon_mtcnn.core.detection.detector import Detector, _Candidates
+from gluon_mtcnn.core.detection import test_time_augmentation as augmentation
+from gluon_mtcnn.core.detection.cascade import Candidates
+from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import Model
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
@@ -34,13 +35,13 @@ def photo():
 
 def test_cells_of_the_exact_arithmetic_by_hand(model):
     # photo 100 x 80 at scale .5: level 50 x 40. Cell row 3, column 5 covers columns 10..21 of the level: 20..43
-    boxes = Detector(model)._cells(np.array([3]), np.array([5]), 0.5, (80, 100, 3), (40, 50, 3))
+    boxes = Detector(model)._cascade._cells(np.array([3]), np.array([5]), 0.5, (80, 100, 3), (40, 50, 3))
     np.testing.assert_allclose(boxes, [[20, 12, 43, 35]])
 
 
 def test_cells_of_the_legacy_arithmetic_by_hand(model):
     # round(2 * 5 / .3) = 33, round((2 * 5 + 12) / .3) = 73
-    boxes = Detector(model, compat="seanlinx")._cells(np.array([0]), np.array([5]), 0.3, (0, 0, 3), (0, 0, 3))
+    boxes = Detector(model, compat="seanlinx")._cascade._cells(np.array([0]), np.array([5]), 0.3, (0, 0, 3), (0, 0, 3))
     np.testing.assert_allclose(boxes, [[33, 0, 73, 40]])
 
 
@@ -96,7 +97,7 @@ def test_colour_order_matters_and_is_explicit(model, photo):
         ({"scale_factor": 1.2}, "scale factor in"),
         ({"compat": "caffe"}, "compat: expected 'seanlinx' or 'official', got 'caffe'"),
         ({"engine": "torch"}, "engine: expected mxnet, onnx, plain, got 'torch'"),
-        ({"compat": "seanlinx", "look_again": True}, "compat 'seanlinx' looks once at a face"),
+        ({"compat": "seanlinx", "look_again": True}, "compat 'seanlinx' runs without test-time augmentation"),
         ({"engine": "onnx", "compat": "official"}, "compat 'official' runs with engine 'mxnet' only"),
         ({"last_stage": "qnet"}, "last stage: expected pnet, rnet, onet, got 'qnet'"),
     ],
@@ -110,17 +111,17 @@ def test_landmarks_follow_the_square(model, photo):
     """Points are fractions of the square that O-Net saw: shifting the photo's content shifts box and points alike."""
     detector = Detector(model, compat="seanlinx")
     square = np.array([[10.0, 12, 57, 59]])
-    stage = detector._refine("onet", photo, square)
+    stage = detector._cascade.refine("onet", photo, square)
     _, offsets, fractions = model.nets["onet"](mx.nd.array(images.normalise(photo[None, 12:60, 10:58])))
     points = fractions.asnumpy().reshape(5, 2)
     np.testing.assert_allclose(stage.landmarks[0], [10, 12] + 48 * points, rtol=1e-5)
     np.testing.assert_allclose(stage.after[0, :4], square[0] + 48 * offsets.asnumpy()[0], rtol=1e-5)
 
 
-def looked(model, engine="mxnet", threshold=0.3):
-    """Return detectors that look several times and once."""
+def augmented_or_not(model, engine="mxnet", threshold=0.3):
+    """Return detectors with and without test-time augmentation."""
     thresholds = (0.3, 0.3, threshold)
-    return (Detector(model, engine, thresholds=thresholds, look_again=again) for again in (None, False))
+    return (Detector(model, engine, thresholds=thresholds, test_time_augmentation=again) for again in (None, False))
 
 
 @pytest.mark.parametrize("calibration", ["unclipped", "clipped"])
@@ -129,9 +130,9 @@ def looked(model, engine="mxnet", threshold=0.3):
 def test_a_mirrored_look_is_a_look_at_the_mirrored_photo(model, photo, engine, x, calibration):
     detector = Detector(replace(model, calibration=calibration), engine)
     squares, flipped = np.array([[x, 10.0, x + 47, 57], [50, 30, 69, 49]]), np.array([[42 - x, 10.0, 89 - x, 57]])
-    ours = detector._look("onet", photo, squares, np.array([True, False]))
-    straight = detector._look("onet", photo, squares)
-    mirror = detector._look("onet", np.ascontiguousarray(photo[:, ::-1]), flipped)
+    ours = detector._cascade._run("onet", photo, squares, np.array([True, False]))
+    straight = detector._cascade._run("onet", photo, squares)
+    mirror = detector._cascade._run("onet", np.ascontiguousarray(photo[:, ::-1]), flipped)
     np.testing.assert_allclose(ours.odds, [mirror.odds[0], straight.odds[1]], rtol=1e-5, atol=1e-6)
     x1, y1, x2, y2 = mirror.calibrated[0]
     np.testing.assert_allclose(ours.calibrated[0], [89 - x2, y1, 89 - x1, y2], rtol=1e-5)
@@ -143,26 +144,26 @@ def test_a_mirrored_look_is_a_look_at_the_mirrored_photo(model, photo, engine, x
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_all_looks_give_score_box_and_points(model, photo, engine):
-    """Composed from single looks: the square and its mirror, four squares around that box, three around the final.
+    """Composed from single views: the square and its mirror, four squares around that box, three around the final.
 
     The boxes lie apart: each loses .6 ln 2.
     """
     candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
-    detector, once = looked(model, engine)
+    detector, once = augmented_or_not(model, engine)
     found = detector.stage("onet", photo, candidates)
     assert len(found.after) == 2
     for square in candidates:
-        first, twin = (once._look("onet", photo, square[None], np.array([m])) for m in (False, True))
+        first, twin = (once._cascade._run("onet", photo, square[None], np.array([m])) for m in (False, True))
         box, odds = (first.calibrated + twin.calibrated) / 2, (first.odds + twin.odds) / 2
-        squares, mirrored = looks.squares_to_see(box, looks.FACE_LOOKS)
-        faces = [once._look("onet", photo, s, m) for s, m in zip(squares, mirrored)]
+        squares, mirrored = augmentation.view_squares(box, augmentation.FACE_VIEWS)
+        faces = [once._cascade._run("onet", photo, s, m) for s, m in zip(squares, mirrored)]
         final = np.mean([face.calibrated for face in faces], axis=0)
         odds = (odds + np.mean([face.odds for face in faces], axis=0)) / 2 - 0.6 * np.log(2)
         row = np.abs(found.after[:, :4] - final).sum(axis=1).argmin()
         np.testing.assert_allclose(found.after[row, :4], final[0], rtol=1e-4)
         np.testing.assert_allclose(found.after[row, 4], 1 / (1 + np.exp(-odds[0])), rtol=1e-4)
-        squares, _ = looks.squares_to_see(final, looks.POINT_LOOKS)
-        points = np.mean([once._look("onet", photo, s).landmarks[0] for s in squares], axis=0)
+        squares, _ = augmentation.view_squares(final, augmentation.LANDMARK_VIEWS)
+        points = np.mean([once._cascade._run("onet", photo, s).landmarks[0] for s in squares], axis=0)
         np.testing.assert_allclose(found.landmarks[row], points, rtol=1e-4)
     alone = once.stage("onet", photo, candidates)
     np.testing.assert_array_equal(found.before[:, :4], alone.before[:, :4])
@@ -175,7 +176,7 @@ def test_nets_without_points_look_once_unless_told_otherwise(model, photo):
     nets = {**model.nets, "onet": build(NetSpec("onet"))}
     initialise(nets["onet"], seed=2)
     bare, candidates = Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
-    default, once, again = (Detector(bare, look_again=value) for value in (None, False, True))
+    default, once, again = (Detector(bare, test_time_augmentation=value) for value in (None, False, True))
     found, alone, told = (detector.stage("onet", photo, candidates) for detector in (default, once, again))
     np.testing.assert_array_equal(found.after, alone.after)
     assert told.landmarks is None
@@ -183,12 +184,14 @@ def test_nets_without_points_look_once_unless_told_otherwise(model, photo):
 
 
 def test_an_rnet_with_points_looks_once(model, photo):
-    """Its boxes are hundreds, and O-Net looks at each of them anyway."""
+    """Its boxes are hundreds, and O-Net sees each of them anyway."""
     nets = {**model.nets, "rnet": build(NetSpec("rnet", landmarks=True))}
     initialise(nets["rnet"], seed=1)
     candidates = np.array([[30.0, 25, 49, 44], [50, 30, 65, 45]])
     found, once = (
-        Detector(Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), look_again=again).stage("rnet", photo, candidates)
+        Detector(Model(nets=nets, thresholds=(0.3, 0.3, 0.3)), test_time_augmentation=again).stage(
+            "rnet", photo, candidates
+        )
         for again in (None, False)
     )
     assert len(found.after) == 2
@@ -203,27 +206,27 @@ def answers(detector, monkeypatch, *given):
     """
     asked, left = [], list(given)
 
-    def look(kind, image, squares, mirrored=None):
+    def run(kind, image, squares, mirrored=None):
         asked.append(len(squares))
         boxes, odds = left.pop(0)
         boxes = np.broadcast_to(np.array(boxes, float), (len(squares), 4)).copy()
         odds = np.broadcast_to(np.array(odds, np.float32), len(squares)) + np.float32(0.6 * np.log(2))
-        return _Candidates(squares, boxes, 1 / (1 + np.exp(-odds)), np.zeros((len(squares), 5, 2)), odds)
+        return Candidates(squares, boxes, 1 / (1 + np.exp(-odds)), np.zeros((len(squares), 5, 2)), odds)
 
-    monkeypatch.setattr(detector, "_look", look)
+    monkeypatch.setattr(detector._cascade, "_run", run)
     return asked
 
 
 def test_boxes_that_meet_on_one_face_are_suppressed(model, photo, monkeypatch):
-    """The first looks' boxes overlap by less than .7; the further looks move both to one place.
+    """The first views' boxes overlap by less than 0.7; the further views move both to one place.
 
     Their IoU is 26 / 54, .91 of the way from .3 to .5: each gains .6 ln 1.91.
     """
-    detector, _ = looked(model)
+    detector, _ = augmented_or_not(model)
     apart = [[20, 20, 59, 59], [34, 20, 73, 59]]  # overlap 26 / 40 = .65
     face = [20, 20, 59, 59]
     asked = answers(detector, monkeypatch, (apart, [2, 1]), (apart, [2, 1]), (face, 2), (face, 0))
-    stage = detector._refine("onet", photo, np.array(apart, float))
+    stage = detector._cascade.refine("onet", photo, np.array(apart, float))
     assert asked == [2, 2, 8, 3]
     odds = 2 + 0.6 * np.log(1 + (26 / 54 - 0.3) / 0.2)
     np.testing.assert_allclose(stage.after, [[*face, 1 / (1 + np.exp(-odds))]], rtol=1e-6)
@@ -232,8 +235,8 @@ def test_boxes_that_meet_on_one_face_are_suppressed(model, photo, monkeypatch):
 
 
 def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeypatch):
-    """Threshold .5, log-odds 0: -5 is too far, -4 and -1 are not; only what all looks put above it is a face."""
-    detector, _ = looked(model, threshold=0.5)
+    """Threshold .5, log-odds 0: -5 is too far, -4 and -1 are not; only what all views put above it is a face."""
+    detector, _ = augmented_or_not(model, threshold=0.5)
     places = np.array([[0.0, 0, 9, 9], [20, 0, 29, 9], [40, 0, 49, 9], [60, 0, 69, 9]])
     asked = answers(
         detector,
@@ -243,7 +246,7 @@ def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeyp
         (np.tile(places[[3, 2]], (4, 1)), [-3, 1] * 4),  # ends, the best first: -1, .75
         (places[2], 0),
     )
-    stage = detector._refine("onet", photo, places)
+    stage = detector._cascade.refine("onet", photo, places)
     assert asked == [4, 3, 8, 3]
     np.testing.assert_allclose(stage.after, [[40, 0, 49, 9, 1 / (1 + np.exp(-0.75))]], rtol=1e-6)
     np.testing.assert_array_equal(stage.before[:, :4], places[3:])  # at the first look
@@ -251,7 +254,7 @@ def test_only_faces_near_the_threshold_are_looked_at_again(model, photo, monkeyp
 
 def test_boxes_on_a_face_make_it_more_probable(model, photo, monkeypatch):
     """Three boxes on the first face, of which one scores next to nothing, and one on the second, which scored more."""
-    detector, once = looked(model, threshold=0.5)
+    detector, once = augmented_or_not(model, threshold=0.5)
     places = np.array([[0.0, 0, 39, 39], [0, 0, 38, 39], [0, 1, 39, 39], [50, 0, 89, 39]])
     first = (places, [0.5, 0, -9, 0.7])
     asked = answers(
@@ -262,21 +265,21 @@ def test_boxes_on_a_face_make_it_more_probable(model, photo, monkeypatch):
         (np.tile(places[[0, 3]], (4, 1)), [0.5, 0.7] * 4),
         (places[0], 0),
     )
-    stage = detector._refine("onet", photo, places)
+    stage = detector._cascade.refine("onet", photo, places)
     assert asked == [4, 3, 8, 6]
     scores = [1 / (1 + np.exp(-0.5) / 3**0.6), 1 / (1 + np.exp(-0.7))]
     np.testing.assert_allclose(stage.after, np.column_stack([places[[0, 3]], scores]), rtol=1e-6)
     np.testing.assert_array_equal(stage.before[:, :4], places[[0, 3, 1]])
     answers(once, monkeypatch, first)
-    np.testing.assert_array_equal(once._refine("onet", photo, places).after[:, :4], places[[3, 0]])
+    np.testing.assert_array_equal(once._cascade.refine("onet", photo, places).after[:, :4], places[[3, 0]])
 
 
 def test_a_face_outside_the_photo_is_not_looked_at_again(model, photo, monkeypatch):
-    """Offsets may carry a box out of the photo: what the first two looks said of it is kept."""
-    detector, _ = looked(model)
+    """Offsets may carry a box out of the photo: what the first two views said of it is kept."""
+    detector, _ = augmented_or_not(model)
     boxes, inside = [[-60, -60, -20, -20], [10, 12, 57, 59]], [10, 12, 47, 49]
     asked = answers(detector, monkeypatch, (boxes, [3, 2]), (boxes, [3, 2]), (inside, 1), (inside, 1))
-    stage = detector._refine("onet", photo, np.array([[0.0, 0, 30, 30], [10, 12, 57, 59]]))
+    stage = detector._cascade.refine("onet", photo, np.array([[0.0, 0, 30, 30], [10, 12, 57, 59]]))
     assert asked == [2, 2, 4, 3]
     np.testing.assert_allclose(stage.after[0], [-60, -60, -20, -20, 1 / (1 + np.exp(-3))], rtol=1e-6)
     np.testing.assert_allclose(stage.after[1], [10, 12, 47, 49, 1 / (1 + np.exp(-1.5))], rtol=1e-6)

@@ -1,5 +1,6 @@
 """Images of every kind, many of them, threads, and the engines against each other."""
 
+import gc
 import threading
 
 import cv2
@@ -220,6 +221,29 @@ def test_threads_may_share_a_detector_or_have_clones(model, engine):
             thread.join()
         for a, b in zip(found, wanted):
             same(a, b)
+
+
+def test_clones_that_are_gone_give_their_devices_back(model):
+    """MXNet keeps a thread for every CPU device that was ever used."""
+    detector = Detector(model)
+    clones = [detector.clone() for _ in range(3)]
+    numbers = {clone._cascade._engine._device.device_id for clone in clones}
+    assert len(numbers) == 3
+    assert 0 not in numbers
+    del clones
+    gc.collect()
+    for _ in range(20):
+        assert detector.clone()._cascade._engine._device.device_id <= max(numbers)
+    photo = noise(50, 60)
+    same(detector.clone().detect(photo), detector.detect(photo))
+
+
+def test_the_earlier_name_of_test_time_augmentation_still_works(model):
+    for name in ("look_again", "test_time_augmentation"):
+        for value in (True, False):
+            detector = Detector(model, **{name: value})
+            assert detector.look_again is detector.test_time_augmentation is value
+    assert Detector(model).test_time_augmentation  # its O-Net has a landmark head
 
 
 def test_onnxruntime_that_is_not_installed_is_one_clear_line(model, monkeypatch):

@@ -51,8 +51,9 @@ def test_crops_are_zero_beyond_the_image():
 
 def test_cells_of_the_pyramid(cascade):
     """A photo of 30 x 23 has two levels, of 18 x 14 at scale .6 and none at .3: 4 x 2 cells, 3 of them left by NMS."""
-    before, after, points = cascade.propose(np.zeros((23, 30, 3), np.uint8))
-    assert points is None
+    found = cascade.propose(np.zeros((23, 30, 3), np.uint8))
+    before, after = found.before, found.after
+    assert found.landmarks is None
     cells = [
         [np.trunc(v / 0.6) - 1 for v in (2 * x + 1, 2 * y + 1, 2 * x + 12, 2 * y + 12)]
         for x in range(4)
@@ -70,12 +71,14 @@ def test_cells_of_the_pyramid(cascade):
 
 def test_refining_by_hand(cascade):
     image = np.zeros((200, 200, 3), np.uint8)
-    before, after, points = cascade.refine("rnet", image, np.array([[9.5, 19.5, 29.5, 39.5]]))
+    found = cascade.refine("rnet", image, np.array([[9.5, 19.5, 29.5, 39.5]]))
+    before, after = found.before, found.after
     np.testing.assert_allclose(before[0, :4], [9, 19, 29, 39])  # 10.5 .. 30.5 from one, truncated
     np.testing.assert_allclose(after[0, :4], before[0, :4] + 21 * np.array(OFFSETS), rtol=1e-6)
-    assert points is None
-    before, after, points = cascade.refine("onet", image, np.array([[9.5, 19.5, 29.5, 39.5]]))
+    assert found.landmarks is None
+    found = cascade.refine("onet", image, np.array([[9.5, 19.5, 29.5, 39.5]]))
+    before, after = found.before, found.after
     np.testing.assert_allclose(after[0, :4], before[0, :4] + 21 * np.array(OFFSETS), rtol=1e-6)
     # Mean of l and of the mirrored l: eyes .2 and 1 - .7, at heights .3 and .4; the nose stays; mouth .3 and 1 - .6.
     mean = np.array([[0.25, 0.35], [0.75, 0.35], [0.5, 0.5], [0.35, 0.85], [0.65, 0.85]])
-    np.testing.assert_allclose(points[0], [9, 19] + 21 * mean, rtol=1e-6)
+    np.testing.assert_allclose(found.landmarks[0], [9, 19] + 21 * mean, rtol=1e-6)

@@ -85,7 +85,7 @@ def test_levels_and_batches_of_all_sizes_meet_few_shapes():
 def test_the_cascade_runs_its_nets_so():
     detector = Detector(Model(nets=random_nets(), thresholds=(0.49, 0.49, 0.49)), compat="official", min_face=24)
     detector.detect(pixels(40, 47).astype(np.uint8))
-    assert {kind for kind, _ in detector._official.nets.shapes} == set(NETS)
+    assert {kind for kind, _ in detector._cascade.nets.shapes} == set(NETS)
 
 
 @pytest.mark.slow

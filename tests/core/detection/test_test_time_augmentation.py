@@ -1,15 +1,15 @@
 import numpy as np
 
-from gluon_mtcnn.core.detection.test_time_augmentation import FACE_LOOKS, POINT_LOOKS, Look, squares_to_see, support
+from gluon_mtcnn.core.detection.test_time_augmentation import FACE_VIEWS, LANDMARK_VIEWS, View, support, view_squares
 
 
 def test_squares_by_hand():
     """A box of 20 x 40 px has a square of 40 px around it, from (0, 10): .05 of that are 2 px, .8 are 32 px."""
     boxes = np.array([[10.0, 10, 29, 49]])
-    squares, mirrored = squares_to_see(boxes, FACE_LOOKS)
+    squares, mirrored = view_squares(boxes, FACE_VIEWS)
     np.testing.assert_array_equal(squares[:, 0], [[4, 14, 35, 45], [-2, 8, 41, 51], [2, 12, 41, 51], [-2, 8, 37, 47]])
     np.testing.assert_array_equal(mirrored, [[False], [False], [True], [True]])
-    squares, mirrored = squares_to_see(boxes, POINT_LOOKS)  # .85 are 34 px
+    squares, mirrored = view_squares(boxes, LANDMARK_VIEWS)  # .85 are 34 px
     np.testing.assert_array_equal(squares[:, 0], [[3, 13, 36, 46], [5, 15, 38, 48], [1, 15, 34, 48]])
     assert not mirrored.any()
 
@@ -17,7 +17,7 @@ def test_squares_by_hand():
 def test_squares_are_square_whole_pixels_and_never_empty():
     rng = np.random.default_rng(0)
     corner, size = rng.uniform(-50, 200, (500, 2)), rng.uniform(0, 90, (500, 2))
-    squares, mirrored = squares_to_see(np.concatenate([corner, corner + size], axis=1), (*FACE_LOOKS, Look(0.1)))
+    squares, mirrored = view_squares(np.concatenate([corner, corner + size], axis=1), (*FACE_VIEWS, View(0.1)))
     sides = squares[..., 2:] - squares[..., :2] + 1
     assert squares.shape == (5, 500, 4)
     assert mirrored.shape == (5, 500)
@@ -27,7 +27,7 @@ def test_squares_are_square_whole_pixels_and_never_empty():
 
 
 def test_no_boxes_give_no_squares():
-    squares, mirrored = squares_to_see(np.zeros((0, 4)), FACE_LOOKS)
+    squares, mirrored = view_squares(np.zeros((0, 4)), FACE_VIEWS)
     assert squares.shape == (4, 0, 4)
     assert mirrored.shape == (4, 0)
 

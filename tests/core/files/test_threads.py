@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from gluon_mtcnn.core.files.threads import map_ahead, map_clones
+from gluon_mtcnn.core.files.threads import ClonePool, map_ahead, map_clones
 
 
 def test_results_come_in_order_and_nothing_runs_too_far_ahead():
@@ -82,3 +82,24 @@ def test_each_thread_has_a_clone_of_its_own():
 
 def test_one_needs_no_clone():
     assert list(map_clones(lambda worker, i: worker + i, [1, 2], 10, 1)) == [11, 12]
+
+
+def test_a_pool_gives_each_clone_to_one_thread_at_a_time():
+    pool, seen = ClonePool("ab"), []
+    with pool.one() as first, pool.one() as second:
+        assert {first, second} == {"a", "b"}
+        waiting = threading.Thread(target=lambda: seen.append(take(pool)))
+        waiting.start()
+        waiting.join(0.05)
+        assert seen == []
+    waiting.join(60)
+    assert len(seen) == 1
+    with pytest.raises(ValueError, match="given back"), pool.one():
+        raise ValueError("given back")
+    with pool.one(), pool.one():
+        pass
+
+
+def take(pool):
+    with pool.one() as clone:
+        return clone

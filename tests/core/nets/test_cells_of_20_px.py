@@ -11,6 +11,7 @@ from gluon_mtcnn.core.convert.export import export_onnx, export_seanlinx, export
 from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.detection.engine_mxnet import MxnetEngine
 from gluon_mtcnn.core.detection.engine_onnx import OnnxEngine
+from gluon_mtcnn.core.detection.engines import open_engine
 from gluon_mtcnn.core.detection.pyramid_tiling import map_side
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.initialise import fresh_net, pretrained_net
@@ -207,10 +208,11 @@ def cascade():
 
 def test_cells_by_hand(cascade):
     # photo 200 x 160 at scale .5: level 100 x 80. Cell row 3, column 5 covers columns 20..39 of the level: 40..79
-    boxes = Detector(cascade)._cells(np.array([3]), np.array([5]), 0.5, (160, 200, 3), (80, 100, 3))
+    boxes = Detector(cascade)._cascade._cells(np.array([3]), np.array([5]), 0.5, (160, 200, 3), (80, 100, 3))
     np.testing.assert_allclose(boxes, [[40, 24, 79, 63]])
     # round(4 * 5 / .3) = 67, round((4 * 5 + 20) / .3) = 133
-    boxes = Detector(cascade, compat="seanlinx")._cells(np.array([0]), np.array([5]), 0.3, (0, 0, 3), (0, 0, 3))
+    legacy = Detector(cascade, compat="seanlinx")._cascade
+    boxes = legacy._cells(np.array([0]), np.array([5]), 0.3, (0, 0, 3), (0, 0, 3))
     np.testing.assert_allclose(boxes, [[67, 0, 133, 67]])
 
 
@@ -232,7 +234,8 @@ def test_all_engines_find_the_same(cascade, shape, compat):
 
 def test_the_plain_engine_and_the_tape_agree_on_every_cell(cascade):
     image, sizes = pixels(180, 900), [(180, 900), (127, 638), (41, 203), (21, 105)]
-    plain, *others = (Detector(cascade, name)._engine.propose(image, sizes, 0.0) for name in ("plain", "mxnet", "onnx"))
+    engines = (open_engine(name, cascade) for name in ("plain", "mxnet", "onnx"))
+    plain, *others = (engine.propose(image, sizes, 0.0) for engine in engines)
     assert len(plain.row) == sum(((h - 20) // 4 + 1) * ((w - 20) // 4 + 1) for h, w in sizes)
     for cells in others:
         for name in ("level", "row", "column"):

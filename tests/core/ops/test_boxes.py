@@ -135,3 +135,16 @@ def test_a_mirrored_box_holds_the_mirrored_pixels():
     assert (x2 - x1, y2 - y1) == (2, 2)
     boxes = np.array([[-2.5, 0, 7, 3]])
     np.testing.assert_array_equal(ops.mirror(ops.mirror(boxes, 31), 31), boxes)
+
+
+def test_squares_from_corners_by_hand():
+    np.testing.assert_array_equal(ops.from_corners(np.array([[3.0, 4]]), 12), [[3, 4, 14, 15]])
+    sides = np.array([[1.0], [5]])
+    found = ops.from_corners(np.array([[0.0, 0], [-2, 7]]), sides)
+    np.testing.assert_array_equal(found, [[0, 0, 0, 0], [-2, 7, 2, 11]])
+    np.testing.assert_array_equal(ops.extents(found), np.tile(sides, 2))
+
+
+def test_touching_needs_one_pixel_in_the_image():
+    given = [[-5, -5, 0, 0], [-5, -5, -1, 0], [9, 7, 20, 20], [10, 7, 20, 20], [9, 8, 20, 20], [3, 3, 2, 3]]
+    np.testing.assert_array_equal(ops.touching(np.array(given, float), 8, 10), [True, False, True, False, False, False])

@@ -125,3 +125,11 @@ def test_crops_by_hand():
 def test_normalise_by_hand():
     got = images.normalise(np.array([[[[0, 127, 255]]]], np.uint8))
     np.testing.assert_allclose(got[0, :, 0, 0], [-0.99609375, -0.00390625, 0.99609375])
+
+
+@pytest.mark.parametrize("box", [(2, 1, 4, 3), (-3, -2, 1, 1), (4, 3, 9, 9), (-5, -5, 20, 20)])
+def test_what_is_cut_out_is_zero_beyond_the_image(box):
+    image = np.random.default_rng(0).integers(1, 256, (5, 7, 3), np.uint8)
+    x1, y1, x2, y2 = box
+    wanted = np.pad(image, ((30, 30), (30, 30), (0, 0)))[30 + y1 : 31 + y2, 30 + x1 : 31 + x2]
+    np.testing.assert_array_equal(images.cut_out(image, *box), wanted)

@@ -52,7 +52,7 @@ def test_the_number_of_looks_can_be_asked_for(model):
     """These nets have no points: they look once by default."""
     given = ((), ("--look-again",), ("--no-look-again",))
     assert [open_detector(options("--model", model, *argv))[0].look_again for argv in given] == [False, True, False]
-    with pytest.raises(InputError, match="compat 'seanlinx' looks once"):
+    with pytest.raises(InputError, match="compat 'seanlinx' runs without test-time augmentation"):
         open_detector(options("--model", model, "--compat", "seanlinx", "--look-again"))
 
 

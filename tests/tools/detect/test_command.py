@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.detection.detector import Stage
+from gluon_mtcnn.core.detection.cascade import StageOutput
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import save_net
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
@@ -232,7 +232,7 @@ class SquareDetector:
 
     def stages(self, image):
         rows = self.detect(image).as_array().astype(np.float64)
-        return {"pnet": Stage(rows, rows)}
+        return {"pnet": StageOutput(rows, rows)}
 
 
 def test_max_size_gives_boxes_in_the_whole_picture():
