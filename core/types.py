@@ -16,7 +16,7 @@ import numpy as np
 POSITIVE, NEGATIVE, PART, LANDMARK = 1, 0, -1, -2
 LABEL_NAMES = {POSITIVE: "positive", NEGATIVE: "negative", PART: "part", LANDMARK: "landmark"}
 NETS = ("pnet", "rnet", "onet")
-ENGINES = ("mxnet", "onnx", "plain")  # what can run them, see core.detection.engine_mxnet
+ENGINES = ("mxnet", "onnx", "plain")  # what can run them, see core.detection.engines
 INPUT_SIZE = {"pnet": 12, "rnet": 24, "onet": 48}
 ALL_FACES, ONE_FACE = 0, 1  # of a photo's faces are annotated: all, so that the rest is background; or one of several
 CELL_STRIDE = {12: 2, 20: 4}  # side of the cells that a P-Net looks at: how far apart they lie, both in pixels

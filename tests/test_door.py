@@ -13,7 +13,8 @@ import gluon_mtcnn
 from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_dataset
 
 NAMES = [name for name in gluon_mtcnn.__all__ if name != "__version__"]
-WITHOUT_MXNET = ("Annotation", "Detections", "IMDB", "InputError", "Pack", "TrainConfig")
+WITHOUT_MXNET = ("Annotation", "Detections", "Detector", "DetectorOptions", "IMDB", "InputError", "Model", "Pack")
+WITHOUT_MXNET += ("TrainConfig", "load_model")
 
 
 def run_python(code, checkout, *options):

@@ -334,7 +334,7 @@ def detect_rescaled(
 @lru_cache(maxsize=1)
 def open_detector(net: str, mining: Mining) -> Any:
     """Return the cascade that mines for a net, loaded once in a process."""
-    from gluon_mtcnn.core.detection.detector import Detector  # MXNet, which only these workers need
+    from gluon_mtcnn.core.detection.detector import Detector  # an engine, which only these workers need
 
     return Detector(
         mining.model,

@@ -31,8 +31,8 @@ class DetectorOptions:
         Shorter side of the smallest face to find, pixels.
     thresholds : three floats, optional
         Scores above which P-, R- and O-Net keep a box. Default: what the function that opens the detector says.
-    engine : {"mxnet", "onnx", "plain"}
-        What runs the nets.
+    engine : {"mxnet", "onnx", "plain"}, optional
+        What runs the nets. Default: "mxnet", or where MXNet is not installed "onnx".
     compat : {"seanlinx", "official"}, optional
         Repeat the arithmetic of another project.
     look_again : bool, optional
@@ -42,7 +42,7 @@ class DetectorOptions:
     model: Optional[PathLike] = None
     min_face: float = 20
     thresholds: Optional[tuple[float, ...]] = None
-    engine: str = "mxnet"
+    engine: Optional[str] = None
     compat: Optional[str] = None
     look_again: Optional[bool] = None
 
@@ -92,7 +92,7 @@ def add_detector_options(
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
     if engine:
-        text = "what runs the nets, default %(default)s; plain: as the original does, for comparison"
+        text = "what runs the nets, default mxnet if installed, otherwise onnx; plain: as the original does, to compare"
         group.add_argument("--engine", choices=ENGINES, default=DetectorOptions.engine, help=text)
     group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
     text = "run O-Net with test-time augmentation (default: if it has a landmark head and --compat is not given)"

@@ -126,7 +126,7 @@ def detect_to_files(options: DetectOptions, outputs: OutputOptions, otherwise: O
     check_files({f"--{name}": path for name, path in outputs.files().items()}, sources)
     _check_first(options, sources)
     detector = _open_detector(options)
-    landmarks = detector.model.nets[detector.kinds[-1]].spec.landmarks
+    landmarks = detector.model.spec(detector.kinds[-1]).landmarks
     with ExitStack() as stack:
         opened = outputs.open(sources, options.every, landmarks, stack)
         written = Outputs(opened if opened or otherwise is None else [JsonOutput(otherwise, faces_entry)])

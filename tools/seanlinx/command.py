@@ -116,7 +116,7 @@ def _pretrained(kind: str, args: argparse.Namespace, scratch: str) -> str:
     if not Path(f"{args.pretrained}-{args.epoch:04d}.params").is_file() and (ours / "model.json").is_file():
         return str(ours)
     model = load_seanlinx({kind: args.pretrained}, {kind: args.epoch})
-    save_net(scratch, model.nets[kind], model.origin[kind], calibration=model.calibration)
+    save_net(scratch, model.weights(kind), model.origin[kind], calibration=model.calibration)
     return scratch
 
 

@@ -87,14 +87,12 @@ import importlib.util, sys
 find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "mxnet" else find(name, *rest)
 from gluon_mtcnn.tools.cli.main import main
-sys.exit(main(["detect", sys.argv[0], "--model", "{model}"]))
+sys.exit(main(["detect", sys.argv[0], "--engine", "mxnet"]))
 """
 
 
-def test_without_mxnet_there_is_one_sentence(checkout, tmp_path):
-    (tmp_path / "model.json").write_text("{}")
-    code = WITHOUT_MXNET.replace("{model}", str(tmp_path)).replace("sys.argv[0]", repr(__file__))
-    result = run_python(code, checkout)
+def test_without_mxnet_there_is_one_sentence(checkout):
+    result = run_python(WITHOUT_MXNET.replace("sys.argv[0]", repr(__file__)), checkout)
     assert result.returncode == 2
     assert result.stderr.strip() == (
         "MXNet is not installed: pip install 'gluon-mtcnn[cpu]', or 'gluon-mtcnn[cu112]' for NVIDIA GPUs"

@@ -71,7 +71,7 @@ def assemble(sources: dict[str, Path], out: PathLike) -> None:
         (Path(out) / name).unlink(missing_ok=True)
     calibration = next(iter(later.values()), models[next(iter(models))].calibration)
     for net, model in models.items():
-        save_net(out, model.nets[net], model.origin[net], calibration=calibration)
+        save_net(out, model.weights(net), model.origin[net], calibration=calibration)
     thresholds = zip(NETS, DEFAULT_THRESHOLDS)
     write_thresholds(
         out, tuple(models[net].thresholds[i] if net in models else t for i, (net, t) in enumerate(thresholds))

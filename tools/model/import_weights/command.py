@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     model = _load_seanlinx(args) if args.format == "seanlinx" else _load_official(args)
     from gluon_mtcnn.core.nets.model_folder import save_net
 
-    for kind, net in model.nets.items():
+    for kind in model.nets:
+        net = model.weights(kind)
         save_net(out, net, model.origin[kind], model.thresholds, model.calibration)
         log.info("%s: pooling %s, from %s", kind, net.spec.pooling, model.origin[kind]["file"])
     return 0
