@@ -245,7 +245,7 @@ class Cascade:
         return StageOutput(_rows(passed.boxes, passed.scores), _rows(found.calibrated, found.scores), found.landmarks)
 
     def _strongest(self, found: Candidates) -> Candidates:
-        """Return what NMS leaves of O-Net's faces, by log-odds: float32 has no digits for scores so near to 1."""
+        """Return what NMS leaves of O-Net's faces, by log-odds: float32 scores near 1 are all equal."""
         overlap = self._settings.overlaps["minimum"]
         return found[self._nms(found.calibrated, found.evidence, "minimum", overlap)]
 

@@ -64,8 +64,8 @@ def fold(net: AnyNet, outside: bool = False, landmarks: bool = True, head_lanes:
     ----------
     net : NetWeights, or Net with parameters
     outside : bool
-        Take a fourth input channel that is not 0 where there is no image, and let such places never win a pool: so
-        images that share a canvas are pooled alone, also where a map is odd and pooled by rounding up.
+        Take a fourth input channel that is not 0 where there is no image, and let such places never win a pool. Images
+        that share a canvas are then pooled alone, also where a map is odd and pooled by rounding up.
     landmarks : bool
         With the landmark head, if the net has one.
     head_lanes : int

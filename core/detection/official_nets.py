@@ -1,9 +1,9 @@
 """Running the nets of a model layer by layer, as they are stored, in few shapes.
 
-MXNet keeps what it has compiled for every shape that an operator meets, without end. So pyramid levels are cut into
-windows, and batches filled up, to a few shapes. What comes out is that of the whole level or batch, to the last bit:
-an output of P-Net depends on its own cell only, and a matrix product takes every batch of at least `ALIKE` the same
-way; smaller ones keep their size.
+MXNet keeps what it has compiled for every shape that an operator meets, without a bound. Pyramid levels are therefore
+cut into windows, and batches filled up, of a few shapes. The results are those of the whole level or batch, to the last
+bit: an output of P-Net depends on its own cell only, and every batch of at least `ALIKE` is multiplied in the same way.
+Smaller batches keep their size.
 """
 
 from __future__ import annotations

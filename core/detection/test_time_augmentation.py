@@ -52,7 +52,7 @@ FACE_VIEWS = (
     View(1.0, -0.05, -0.05, mirrored=True),
 )
 # Narrower and lower: landmark lists have tighter boxes than WIDER FACE, from which the box comes. None is mirrored:
-# where a list marks points to one side of the true ones, a net has learned that side.
+# where a list marks landmarks to one side of the true ones, a net has learned that side.
 LANDMARK_VIEWS = (View(0.85), View(0.85, 0.05, 0.05), View(0.85, -0.05, 0.05))
 
 

@@ -1,12 +1,12 @@
 """Batch normalisation in training: put behind every convolution, measured after each epoch, and folded away.
 
-A net that is trained with it (Ioffe, Szegedy 2015) learns in fewer epochs. The nets that are kept do not have it: a
-normalisation by fixed means and variances is a scale and a shift of the layer before it. So files, engines and other
-programs see the same nets as ever.
+A net that is trained with batch normalisation (Ioffe, Szegedy 2015) learns in fewer epochs. Saved nets do not have it.
+A normalisation by fixed means and variances is a scale and a shift of the layer before it, and is folded into that
+layer. Files, engines and other programs therefore see the same nets as without it.
 
-In a step each device normalises its own rows. The means and variances by which a net is judged and folded are not
-the running ones of those steps, which would depend on the devices and on where a run was resumed, but are measured
-with the weights as they are, on the first batches of the epoch.
+In a step each device normalises its own rows. Running means and variances of those steps would depend on the devices
+and on where a run was resumed. Nets are judged and folded by means and variances that are measured with the weights of
+the end of an epoch, on its first batches.
 """
 
 from __future__ import annotations

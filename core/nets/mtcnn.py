@@ -46,7 +46,7 @@ class PReLU(HybridBlock):
         """Return the slopes in the shape of x, by a matrix product of ones with one sample's slopes.
 
         Its gradient is a matrix product too, where that of a broadcast is MXNet's generic reduction: on CPU that took
-        40 % of a P-Net step (forward and backward of 384 x 10 x 5 x 5: 8.4 ms with broadcast_mul, 1.7 ms so).
+        40 % of a P-Net step (forward and backward of 384 x 10 x 5 x 5: 8.4 ms with broadcast_mul, 1.7 with this).
         """
         sample = F.stop_gradient(F.slice_axis(x, axis=0, begin=0, end=1))
         row = F.reshape(F.broadcast_like(slopes, sample), (1, -1))

@@ -130,14 +130,14 @@ def decode(boxes: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def encode_landmarks(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return points (n, 5, 2) in pixels as (n, 10) fractions ``x1 y1 .. x5 y5`` of their boxes (n, 4)."""
+    """Return landmarks (n, 5, 2) in pixels as (n, 10) fractions ``x1 y1 .. x5 y5`` of their boxes (n, 4)."""
     boxes = _float(boxes)
     scale = extents(boxes)[:, None]
     return ((_float(points) - boxes[:, None, :2]) / scale).reshape(-1, 10)
 
 
 def decode_landmarks(boxes: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """Return points (n, 5, 2) in pixels of fractions (n, 10); the inverse of `encode_landmarks`."""
+    """Return landmarks (n, 5, 2) in pixels of fractions (n, 10); the inverse of `encode_landmarks`."""
     boxes = _float(boxes)
     scale = extents(boxes)[:, None]
     return boxes[:, None, :2] + np.asarray(fractions).reshape(-1, 5, 2) * scale

@@ -64,7 +64,8 @@ def test_outputs_are_those_of_the_foreign_runtime(shared, imported, kind):
         (our_outputs(imported["caffe"], kind), opencv_outputs(shared / "official_caffe", kind)),
     ):
         if kind == "onet":
-            theirs[2] = theirs[2].reshape(-1, 2, 5).transpose(0, 2, 1).reshape(-1, 10)  # planar -> interleaved
+            # x1..x5 y1..y5 -> x1 y1 .. x5 y5
+            theirs[2] = theirs[2].reshape(-1, 2, 5).transpose(0, 2, 1).reshape(-1, 10)
         assert len(ours) == len(theirs)
         for a, b in zip(ours, theirs):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-5)
@@ -114,8 +115,8 @@ def test_model_json_says_how_to_use_them(imported):
 
 
 def test_interleaving():
-    planar = np.array([*"abcde", *"vwxyz"])
-    assert "".join(planar[INTERLEAVE]) == "avbwcxdyez"
+    by_axis = np.array([*"abcde", *"vwxyz"])
+    assert "".join(by_axis[INTERLEAVE]) == "avbwcxdyez"
 
 
 def copied(shared, name, folder):
