@@ -5,6 +5,15 @@ class InputError(Exception):
     """Bad input: a file, an option or an annotation that cannot be used.
 
     The message is one line that names the file, the place in it, what was expected and what was found.
+
+    Examples
+    --------
+    >>> from gluon_mtcnn import load_model
+    >>> try:
+    ...     load_model("no_such_folder")
+    ... except InputError as error:
+    ...     print(error)
+    no_such_folder: not a model folder: model.json not found
     """
 
 

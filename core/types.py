@@ -50,6 +50,13 @@ class Annotation:
         Name of the photo in its annotation file, with forward slashes (``event/name.jpg``).
     attributes : dict of str to (n,) int array
         WIDER's columns (blur, expression, illumination, invalid, occlusion, pose), where the file has them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> photo = Annotation("photo.jpg", np.float32([[10, 20, 49, 59]]), ignore=np.array([False]))
+    >>> photo.boxes.shape, photo.landmarks is None
+    ((1, 4), True)
     """
 
     image: str
@@ -124,6 +131,14 @@ class Detections:
         Probability of the class "face".
     landmarks : (n, 5, 2) float32 or None
         None when the model has no landmark head.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> faces = Detections(np.float32([[10, 20, 49, 59]]), np.float32([0.98]))
+    >>> for x1, y1, x2, y2 in faces.boxes:
+    ...     print(f"{x2 - x1 + 1:.0f} x {y2 - y1 + 1:.0f} pixels")
+    40 x 40 pixels
     """
 
     boxes: np.ndarray

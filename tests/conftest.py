@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from scipy.io import savemat
 
 # The same examples in every run, however busy the machine; `make fuzz` draws others.
 settings.register_profile(
@@ -40,6 +42,39 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def checkout() -> Path:
     return CHECKOUT
+
+
+@pytest.fixture(scope="session")
+def write_wider_truth():
+    """Return a function that writes WIDER FACE's .mat files."""
+    return write_ground_truth
+
+
+def _cells(items):
+    """Return a MATLAB column of cells."""
+    column = np.empty((len(items), 1), object)
+    column[:, 0] = [None] * len(items)
+    for i, item in enumerate(items):
+        column[i, 0] = item
+    return column
+
+
+def write_ground_truth(folder, events, settings=("easy", "medium", "hard")):
+    """Write .mat files of ``{event: {name: (faces xywh, {setting: numbers from 1})}}``."""
+    folder.mkdir(exist_ok=True)
+    common = {
+        "event_list": _cells(list(events)),
+        "file_list": _cells([_cells(list(photos)) for photos in events.values()]),
+    }
+    faces = _cells([_cells([np.array(f, np.int32).reshape(-1, 4) for f, _ in p.values()]) for p in events.values()])
+    savemat(folder / "wider_face_val.mat", {**common, "face_bbx_list": faces})
+    for setting in settings:
+        numbers = [
+            _cells([np.array(chosen.get(setting, []), np.uint8).reshape(-1, 1) for _, chosen in photos.values()])
+            for photos in events.values()
+        ]
+        savemat(folder / f"wider_{setting}_val.mat", {**common, "gt_list": _cells(numbers)})
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The public names of ``gluon_mtcnn``: what importing them costs, that each is documented, that the example runs."""
+"""The public names of ``gluon_mtcnn``: what importing them costs, what their docstrings say, and that examples run."""
 
 import ast
 import doctest
@@ -7,10 +7,14 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import gluon_mtcnn
+from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.prepare_data.annotations.wider import read_wider
 from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_dataset
+from gluon_mtcnn.tools.cli.main import main
 
 NAMES = [name for name in gluon_mtcnn.__all__ if name != "__version__"]
 WITHOUT_MXNET = ("Annotation", "Detections", "Detector", "DetectorOptions", "IMDB", "InputError", "Model", "Pack")
@@ -57,18 +61,43 @@ def test_names_that_need_no_mxnet_do_not_import_it(checkout, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_name_says_what_it_is(name):
-    assert inspect.getdoc(getattr(gluon_mtcnn, name)), name
+    documented = getattr(gluon_mtcnn, name)
+    text = inspect.getdoc(documented)
+    assert text, name
+    assert ">>> " in text, f"{name}: no example"
+    if inspect.isfunction(documented):
+        assert "Returns\n-------" in text, name
 
 
 @pytest.fixture(scope="module")
-def painted(tmp_path_factory):
-    """A folder as the examples expect it: painted photos in WIDER's, FDDB's and landmark lists' layouts, photo.jpg."""
+def painted(tmp_path_factory, write_wider_truth):
+    """A folder as the examples expect it: painted photos in the layouts of real data, a pack, a Seanlinx data set."""
     folder = tmp_path_factory.mktemp("door")
-    spec = SyntheticSpec(24, 4, 12, 4, 10, 1)
-    paths = write_dataset(folder / "data", spec, seed=0, quiet=True)
+    paths = write_dataset(folder / "data", SyntheticSpec(24, 4, 12, 4, 10, 1), seed=0, quiet=True)
     photo = sorted(paths.wider_images.rglob("*.jpg"))[3]
     (folder / "photo.jpg").write_bytes(photo.read_bytes())
+    write_wider_truth(folder / "truth", wider_events(paths.wider_val_annotations, paths.wider_val_images))
+    wider = ["--wider-images", str(paths.wider_images), "--wider-annotations", str(paths.wider_train_annotations)]
+    landmarks = ["--landmark-images", str(paths.landmark_images)]
+    landmarks += ["--landmark-annotations", str(paths.landmark_annotations)]
+    for recipe in (
+        ["--out", "packs/12", *landmarks],
+        ["--out", "packs/12-seanlinx", "--recipe", "seanlinx", "--imdb", "imdb"],
+    ):
+        recipe = [str(folder / word) if word.startswith(("packs", "imdb")) else word for word in recipe]
+        assert main(["prepare", "pnet", *wider, *recipe, "--quiet"]) == 0
     return folder
+
+
+def wider_events(annotations, images):
+    """Return the annotated photos as `write_wider_truth` takes them; every face counts in each setting."""
+    events = {}
+    for photo in read_wider(annotations, images):
+        event, name = photo.name[: -len(".jpg")].split("/")
+        faces = np.column_stack([photo.boxes[:, :2], photo.boxes[:, 2:] - photo.boxes[:, :2] + 1])
+        numbers = list(range(1, len(faces) + 1))
+        events.setdefault(event, {})[name] = (faces, {setting: numbers for setting in ("easy", "medium", "hard")})
+    return events
 
 
 @pytest.fixture
@@ -77,7 +106,22 @@ def examples_folder(painted, monkeypatch):
     return painted
 
 
-def test_the_example_of_the_package_gives_what_it_shows(examples_folder):
-    result = doctest.testmod(gluon_mtcnn)
-    assert result.failed == 0
-    assert result.attempted == 4
+def examples():
+    """Yield the examples of the package and of every public name, with the methods of classes."""
+    finder = doctest.DocTestFinder(recurse=False)
+    known = {**{name: getattr(gluon_mtcnn, name) for name in NAMES}, "mx": mx}  # what a reader has imported
+    for name in ("gluon_mtcnn", *NAMES):
+        documented = getattr(gluon_mtcnn, name, gluon_mtcnn)
+        things = {name: documented}
+        if inspect.isclass(documented):
+            things.update({f"{name}.{k}": v for k, v in vars(documented).items() if inspect.isfunction(v)})
+        for label, thing in things.items():
+            yield from (test for test in finder.find(thing, label, globs=known) if test.examples)
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_examples_give_what_they_show(example, examples_folder):
+    report = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=report.append)
+    assert result.failed == 0, "".join(report)
+    assert result.attempted > 0

@@ -65,6 +65,14 @@ class Detector:
     -----
     Threads may share a detector: one waits for the other. To work at the same time, give each thread a `clone`, or let
     `detect_many` do it.
+
+    Examples
+    --------
+    >>> import cv2
+    >>> detector = Detector(min_face=20)
+    >>> faces = detector.detect(cv2.imread("photo.jpg"))
+    >>> faces.boxes.shape == (len(faces), 4), faces.landmarks.shape == (len(faces), 5, 2)
+    (True, True)
     """
 
     def __init__(

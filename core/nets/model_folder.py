@@ -79,6 +79,13 @@ class Model:
         Where each net came from, by kind.
     path : str
         The folder, for messages.
+
+    Examples
+    --------
+    >>> from gluon_mtcnn.model import DEFAULT_MODEL
+    >>> model = load_model(DEFAULT_MODEL)
+    >>> {kind: model.spec(kind).landmarks for kind in model.nets}
+    {'pnet': False, 'rnet': False, 'onet': True}
     """
 
     nets: MutableMapping[str, Any] = field(default_factory=dict)
@@ -120,10 +127,22 @@ class Model:
 def load_model(folder: PathLike) -> Model:
     """Open a model folder with all the nets it has.
 
+    Returns
+    -------
+    Model
+
     Raises
     ------
     InputError
         No such folder, no model.json, a newer format, or weights that do not match it.
+
+    Examples
+    --------
+    >>> from gluon_mtcnn import Detector
+    >>> from gluon_mtcnn.model import DEFAULT_MODEL
+    >>> model = load_model(DEFAULT_MODEL)
+    >>> Detector(model).thresholds == model.thresholds
+    True
     """
     folder = Path(folder)
     config_path = folder / CONFIG_NAME

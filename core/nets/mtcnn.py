@@ -209,6 +209,15 @@ class PNet(Net):
     """The proposal net: 12x12 cells at stride 2, or with ``cell=20`` such cells at stride 4; fully convolutional.
 
     ``net = PNet(); net.initialize(); net.hybridize(); logits, offsets = net(x)``. Further as `Net`.
+
+    Examples
+    --------
+    >>> net = PNet()
+    >>> net.initialize()
+    >>> net.hybridize()
+    >>> logits, offsets = net(mx.nd.zeros((1, 3, 40, 60)))
+    >>> logits.shape, offsets.shape
+    ((1, 2, 15, 25), (1, 4, 15, 25))
     """
 
     kind = "pnet"
@@ -218,13 +227,31 @@ class PNet(Net):
 
 
 class RNet(Net):
-    """The refinement net: 24x24 crops. Further as `Net`."""
+    """The refinement net: 24x24 crops. Further as `Net`.
+
+    Examples
+    --------
+    >>> net = RNet()
+    >>> net.initialize()
+    >>> logits, offsets = net(mx.nd.zeros((8, 3, 24, 24)))
+    >>> logits.shape, offsets.shape
+    ((8, 2), (8, 4))
+    """
 
     kind = "rnet"
 
 
 class ONet(Net):
-    """The output net: 48x48 crops. Further as `Net`."""
+    """The output net: 48x48 crops. Further as `Net`.
+
+    Examples
+    --------
+    >>> net = ONet(landmarks=True)
+    >>> net.initialize()
+    >>> logits, offsets, landmarks = net(mx.nd.zeros((8, 3, 48, 48)))
+    >>> landmarks.shape
+    (8, 10)
+    """
 
     kind = "onet"
 

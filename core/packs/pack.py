@@ -203,6 +203,15 @@ class Pack:
     ------
     InputError
         A file is missing, truncated, no RecordIO file, or contradicts its manifest; from every method: a bad record.
+
+    Examples
+    --------
+    >>> pack = Pack("packs/12")
+    >>> images, rows = pack.read([0, 1])
+    >>> images.shape, images.dtype, rows.shape
+    ((2, 12, 12, 3), dtype('uint8'), (2, 15))
+    >>> sum(pack.class_counts().values()) == len(pack)
+    True
     """
 
     def __init__(self, folder: PathLike, set_name: str = "train") -> None:

@@ -60,6 +60,13 @@ class IMDB:
     ------
     InputError
         The list is missing or wrong, or there is no such mode.
+
+    Examples
+    --------
+    >>> imdb = IMDB("mtcnn", "train_12", root_path="imdb", dataset_path="imdb/mtcnn")
+    >>> rows = imdb.gt_imdb()  # from the list once, then from imdb/cache/mtcnn_train_12_gt_roidb.pkl
+    >>> sorted(rows[0])
+    ['bbox_target', 'flipped', 'image', 'label']
     """
 
     classes = ("__background__", "face")

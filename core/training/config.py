@@ -101,6 +101,12 @@ class TrainConfig:
     pretrained : str
         Digest of the weights that the run starts from; empty: drawn from the seed.
     seed : int
+
+    Examples
+    --------
+    >>> config = TrainConfig("pnet", epochs=4, lr=0.02, warmup=0)
+    >>> config.learning_rate(200, 100)  # of 400 steps half are done
+    0.01
     """
 
     net: str

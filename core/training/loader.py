@@ -109,6 +109,14 @@ class BatchLoader:
     ------
     InputError
         The pack has no record of the classes asked for.
+
+    Examples
+    --------
+    >>> from gluon_mtcnn import Pack
+    >>> loader = BatchLoader(Pack("packs/12"), batch_size=64, ratio={1: 1, 0: 3, -1: 1})
+    >>> data, label, bbox_target, landmark_target = next(loader.epoch(0))
+    >>> data.shape, label.shape, bbox_target.shape, landmark_target.shape
+    ((64, 3, 12, 12), (64,), (64, 4), (64, 10))
     """
 
     def __init__(

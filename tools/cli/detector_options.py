@@ -37,6 +37,11 @@ class DetectorOptions:
         Repeat the arithmetic of another project.
     look_again : bool, optional
         Run O-Net with test-time augmentation. Default: if it has a landmark head and `compat` is not given.
+
+    Examples
+    --------
+    >>> DetectorOptions(min_face=40, engine="onnx").min_face
+    40
     """
 
     model: Optional[PathLike] = None

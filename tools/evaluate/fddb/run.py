@@ -60,6 +60,11 @@ class FddbOptions:
         Threads.
     quiet : bool
         No progress bar.
+
+    Examples
+    --------
+    >>> FddbOptions("data/fddb/FDDB-folds", images="data/fddb/images", num_workers=2).num_workers
+    2
     """
 
     folds: PathLike
@@ -85,6 +90,12 @@ class FddbResult:
         Average precision; None for a fold without faces.
     detections : dict of image name to (n, 5) or (n, 6) float64
         ``left top width height score`` or an ellipse with its score, in the order of the folds.
+
+    Examples
+    --------
+    >>> result = evaluate_fddb(FddbOptions("data/fddb/FDDB-folds", images="data/fddb/images", quiet=True))
+    >>> sorted(result.summary())
+    ['faces', 'folds', 'images', 'mean']
     """
 
     roc: Roc
@@ -120,10 +131,20 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
     detector : object with ``detect(bgr) -> Detections`` and ``clone()``, optional
         Runs on ``options.images`` in place of the one that ``options.detector`` describes.
 
+    Returns
+    -------
+    FddbResult
+
     Raises
     ------
     InputError
         A file is missing or not of its form, an image has no detections, or the detector cannot be opened.
+
+    Examples
+    --------
+    >>> result = evaluate_fddb(FddbOptions("data/fddb/FDDB-folds", images="data/fddb/images", quiet=True))
+    >>> 0 <= result.disc.rate_at(100) <= 1, 0 <= result.mean_ap <= 1
+    (True, True)
     """
     if options.detections is None and options.images is None:
         raise InputError("evaluate fddb: expected --detections FILE_OR_DIR, or --images DIR and --model DIR")

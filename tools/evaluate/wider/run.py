@@ -60,6 +60,11 @@ class WiderOptions:
         Threads.
     quiet : bool
         No progress bar.
+
+    Examples
+    --------
+    >>> WiderOptions("truth", images="data/WIDER_val/images", out="figures").out
+    'figures'
     """
 
     ground_truth: PathLike
@@ -85,6 +90,12 @@ class WiderResult:
         AP, precision and recall over the score, and the operating point of each.
     detections : dict of ``event/name.jpg`` to (n, 5) float64
         ``x1 y1 x2 y2 score``, inclusive pixels, one entry for each evaluated photo.
+
+    Examples
+    --------
+    >>> result = evaluate_wider(WiderOptions("truth", images="data/WIDER_val/images", quiet=True))
+    >>> list(result.settings), len(result.detections)
+    (['easy', 'medium', 'hard'], 4)
     """
 
     settings: dict[str, SettingResult]
@@ -104,10 +115,20 @@ def evaluate_wider(options: WiderOptions, detector: Any = None) -> WiderResult:
     detector : object with ``detect(bgr) -> Detections`` and ``clone()``, optional
         Runs on ``options.images`` in place of the one that ``options.detector`` describes.
 
+    Returns
+    -------
+    WiderResult
+
     Raises
     ------
     InputError
         A file is missing or not of its form, a photo has no detections, or the detector cannot be opened.
+
+    Examples
+    --------
+    >>> result = evaluate_wider(WiderOptions("truth", images="data/WIDER_val/images", quiet=True))
+    >>> 0 <= result.settings["easy"].ap <= 1
+    True
     """
     if (options.detections is None) == (options.images is None):
         raise InputError("evaluate wider: expected detections or images, got both or neither")

@@ -11,42 +11,14 @@ from gluon_mtcnn.tools.evaluate.wider.files import (
     write_text_folder,
 )
 
-
-def cells(items):
-    """Return a MATLAB column of cells."""
-    column = np.empty((len(items), 1), object)
-    column[:, 0] = [None] * len(items)
-    for i, item in enumerate(items):
-        column[i, 0] = item
-    return column
-
-
-def write_ground_truth(folder, events, settings=("easy", "medium", "hard")):
-    """Write .mat files of ``{event: {name: (faces xywh, {setting: numbers from 1})}}``."""
-    folder.mkdir(exist_ok=True)
-    common = {
-        "event_list": cells(list(events)),
-        "file_list": cells([cells(list(photos)) for photos in events.values()]),
-    }
-    faces = cells([cells([np.array(f, np.int32).reshape(-1, 4) for f, _ in p.values()]) for p in events.values()])
-    savemat(folder / "wider_face_val.mat", {**common, "face_bbx_list": faces})
-    for setting in settings:
-        numbers = [
-            cells([np.array(chosen.get(setting, []), np.uint8).reshape(-1, 1) for _, chosen in photos.values()])
-            for photos in events.values()
-        ]
-        savemat(folder / f"wider_{setting}_val.mat", {**common, "gt_list": cells(numbers)})
-    return folder
-
-
 EVENTS = {
     "0--A": {"a1": ([[10, 20, 30, 40], [5, 5, 2, 2]], {"easy": [1], "hard": [1, 2]}), "a2": ([], {})},
     "1--B": {"b1": ([[0, 0, 9, 9]], {"hard": [1]})},
 }
 
 
-def test_ground_truth(tmp_path):
-    truth = read_ground_truth(write_ground_truth(tmp_path, EVENTS))
+def test_ground_truth(tmp_path, write_wider_truth):
+    truth = read_ground_truth(write_wider_truth(tmp_path, EVENTS))
     assert truth.names == ["0--A/a1", "0--A/a2", "1--B/b1"]
     assert truth.faces[0].tolist() == [[10, 20, 40, 60], [5, 5, 7, 7]]  # x + w, y + h
     assert truth.faces[1].shape == (0, 4)
@@ -54,8 +26,8 @@ def test_ground_truth(tmp_path):
     assert [mask.tolist() for mask in truth.counted["hard"]] == [[True, True], [], [True]]
 
 
-def test_selection_follows_the_list(tmp_path):
-    truth = read_ground_truth(write_ground_truth(tmp_path, EVENTS)).select(["1--B/b1", "0--A/a1"], "list.txt")
+def test_selection_follows_the_list(tmp_path, write_wider_truth):
+    truth = read_ground_truth(write_wider_truth(tmp_path, EVENTS)).select(["1--B/b1", "0--A/a1"], "list.txt")
     assert truth.names == ["1--B/b1", "0--A/a1"]
     assert [len(boxes) for boxes in truth.faces] == [1, 2]
     assert truth.counted["easy"][1].tolist() == [True, False]
@@ -63,8 +35,8 @@ def test_selection_follows_the_list(tmp_path):
         truth.select(["2--C/c", "1--B/b1"], "list.txt")
 
 
-def test_bad_ground_truth(tmp_path):
-    folder = write_ground_truth(tmp_path / "incomplete", EVENTS, settings=("easy", "hard"))
+def test_bad_ground_truth(tmp_path, write_wider_truth):
+    folder = write_wider_truth(tmp_path / "incomplete", EVENTS, settings=("easy", "hard"))
     with pytest.raises(InputError, match=r"wider_medium_val\.mat: ground truth not found"):
         read_ground_truth(folder)
     (folder / "wider_medium_val.mat").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
@@ -75,8 +47,8 @@ def test_bad_ground_truth(tmp_path):
         read_ground_truth(folder)
     beyond = {"0--A": {"a1": ([[1, 2, 3, 4]], {"easy": [2]})}}
     with pytest.raises(InputError, match="0--A/a1: expected face numbers from 1 to 1"):
-        read_ground_truth(write_ground_truth(tmp_path / "beyond", beyond))
-    other = write_ground_truth(tmp_path / "other", {"0--A": {"a9": ([], {})}})
+        read_ground_truth(write_wider_truth(tmp_path / "beyond", beyond))
+    other = write_wider_truth(tmp_path / "other", {"0--A": {"a9": ([], {})}})
     (other / "wider_face_val.mat").write_bytes((folder / "wider_face_val.mat").read_bytes())
     with pytest.raises(InputError, match=r"wider_easy_val\.mat: expected the photos of wider_face_val\.mat"):
         read_ground_truth(other)
