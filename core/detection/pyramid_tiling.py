@@ -1,8 +1,8 @@
-"""The image pyramid on a tape: every level cut into strips of one height, laid side by side, read in windows.
+"""The image pyramid on a tape: every level is cut into strips of one height, which lie side by side.
 
-A fully convolutional net wants few shapes, since planning and compiling for a new one costs more than running it. Here
-there are as many as heights times widths of windows below, whatever the image. Neighbouring windows and strips overlap
-by cell - stride pixels, so every cell of every level lies whole in exactly one window.
+P-Net reads the tape in windows. For each new shape of its input MXNet plans and compiles, which takes longer than
+running the net. The windows have few heights and widths, whatever the size of the image. Neighbouring windows and
+strips overlap by cell - stride pixels, so every cell of every level lies whole in exactly one window.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OUTSIDE = 1.0
 
 
 def map_side(side: int, ceil: bool, cell: int = CELL, stride: int = STRIDE) -> int:
-    """Return how many cells a net whose pool rounds up (`ceil`) or down sees along a side of `side` pixels."""
+    """Return how many cells fit along a side of `side` pixels, for a net whose pool rounds up (`ceil`) or down."""
     return max(0, (side - cell + (stride - 1 if ceil else 0)) // stride + 1)
 
 
@@ -53,7 +53,7 @@ class Tape:
         maps = [[map_side(side, ceil, cell, stride) for side in size] for size in sizes]
         self._maps = np.array(maps).reshape(-1, 2)
         widths = np.array([width + -width % stride for _, width in sizes], np.int64)
-        # The height that leaves the least area; strips of a level: as many as its map needs.
+        # The height with the smallest total area; a level has as many strips as its map needs.
         lengths = [int((self._strips(height) * widths).sum()) for height in HEIGHTS]
         best = int(np.argmin([height * length for height, length in zip(HEIGHTS, lengths)]))
         self.height, self.length = HEIGHTS[best], lengths[best]
@@ -106,7 +106,7 @@ class Tape:
     def locate(
         self, window: Window, rows: np.ndarray, columns: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Say of which level the cells of a window's map are.
+        """Return the level and the cell in its map of each cell in a window's output.
 
         Parameters
         ----------
@@ -119,7 +119,7 @@ class Tape:
         inside : (n,) bool
             False for cells between strips, which are no cells of any level.
         level, row, column : (m,)
-            Of those inside: the level, and the cell in its map.
+            For the cells inside: the level, and the cell in the level's map.
         """
         x = window.start + columns * self._stride
         strip = np.searchsorted(self._x, x, side="right") - 1

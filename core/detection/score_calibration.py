@@ -1,7 +1,7 @@
-"""Moving a net's scores by a constant in the logit, so that a threshold comes to a customary value.
+"""Shift a net's scores by a constant in the logit, so that its threshold becomes a customary value such as 0.6.
 
-A net that was trained on hard negatives gives low scores. Adding a constant to the face's logit changes the score of
-every box and the order of none: what passed the threshold before passes the new one after.
+A net that was trained on hard negatives gives low scores. A constant that is added to the face's logit changes all
+scores and keeps their order: the boxes that passed the old threshold pass the new one.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from gluon_mtcnn.core.nets.weights import AnyNet, NetWeights
 from gluon_mtcnn.core.types import NETS
 
 FACE = 1  # index of its logit
-COMPANIONS = ("history.csv", "history.png", "summary.json")  # go with the weights into another folder
+COMPANIONS = ("history.csv", "history.png", "summary.json")  # copied with the weights into another folder
 
 
 def logit_shift(threshold: float, target: float) -> float:
-    """Return what must be added to the face's logit so that a score of `threshold` becomes `target`.
+    """Return the constant that turns a score of `threshold` into `target` when it is added to the face's logit.
 
     Raises
     ------
     InputError
-        One of them is not between 0 and 1: no finite number does it.
+        One of them is not between 0 and 1: no finite constant exists.
     """
     if not (0 < threshold < 1 and 0 < target < 1):
         raise InputError(f"threshold {threshold:g} cannot be moved to {target:g}: both must lie between 0 and 1")
@@ -51,18 +51,18 @@ def write_model(
     kinds: tuple[str, ...] = NETS,
     folder: Optional[PathLike] = None,
 ) -> tuple[float, ...]:
-    """Write a model with these thresholds, or with scores moved so that they come to the targets.
+    """Write a model with these thresholds, or with scores shifted so that the thresholds become the targets.
 
     Parameters
     ----------
     source : a model folder
     thresholds : three floats
     targets : three floats, optional
-        What the thresholds of `kinds` become.
-    kinds : nets whose scores are moved, as far as the model has them
+        The values that the thresholds of `kinds` become.
+    kinds : nets whose scores are shifted, if the model has them
     folder : path, optional
-        Gets a copy of the model, and of its history and summary, in place of the nets that are there. Default: the
-        model is changed.
+        Where a copy of the model with its history and summary is written; nets that are there are replaced. Default:
+        the model itself is changed.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def write_model(
     target_of = dict(zip(NETS, targets)) if targets else {}
     moved = {kind: (t, target_of[kind]) for kind, t in zip(NETS, thresholds) if kind in kinds and kind in target_of}
     moved = {kind: pair for kind, pair in moved.items() if kind in model.nets}
-    shifts = {kind: logit_shift(*pair) for kind, pair in moved.items()}  # all are possible, or nothing is written
+    shifts = {kind: logit_shift(*pair) for kind, pair in moved.items()}  # if one is impossible nothing is written
     if folder is not None:
         _clear(Path(folder))
     for kind in model.nets:

@@ -1,9 +1,9 @@
 """Test-time augmentation of O-Net: several views of a face, and the support that overlapping boxes give each other.
 
-What a net says of a face depends on how the square happens to lie. O-Net sees the square in which it found the face
-again, mirrored; four squares around the box that both gave; and for the landmarks three around the final box. Other
-boxes that O-Net found there count as well. Chosen on development photos (docs/training-log.md).
-`core.detection.cascade` runs it.
+The outputs of a net depend on the position of the square that it sees. With test-time augmentation O-Net also sees the
+mirror image of the square in which it found a face, four squares around the mean box of both, and for the landmarks
+three squares around the final box. Other boxes that O-Net found there support a face. The views were chosen on
+development photos (docs/training-log.md). `core.detection.cascade` runs them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import numpy as np
 from gluon_mtcnn.core.ops import boxes as box_ops
 from gluon_mtcnn.core.ops.nms import neighbours
 
-# Candidates below the threshold by more, in log-odds, are dropped: after one view and after two. A few in a thousand of
-# those that would pass in the end are lost, and most of the views are saved.
+# Candidates whose log-odds lie below the threshold by more than this are dropped, after one view and after two. A few
+# in a thousand of those that would pass in the end are lost, and most of the views are saved.
 MARGINS = (4.5, 4.0)
-# Boxes of many squares of P- and R-Net lie on a face, of few on a false alarm: n boxes add SUPPORT ln(n / USUAL) to the
-# log-odds. USUAL lie on a false alarm of the official weights, which keeps thresholds for one view usable.
+# Many squares of P- and R-Net give a box on a face, few on a false positive: n boxes add SUPPORT ln(n / USUAL) to the
+# log-odds. USUAL is their number on a false positive of the official weights: thresholds for one view stay usable.
 SUPPORT, USUAL = 0.6, 2
 SUPPORTING = (0.3, 0.5)  # the IoU at which a box counts for nothing, and that from which it counts for one
 
@@ -34,7 +34,7 @@ class View:
     side : float
         Its side, in sides of the square around the box.
     right, down : float
-        How far its centre is moved, in the same unit.
+        Displacement of its centre, in the same unit.
     mirrored : bool
         The net sees its mirror image.
     """
@@ -57,10 +57,10 @@ LANDMARK_VIEWS = (View(0.85), View(0.85, 0.05, 0.05), View(0.85, -0.05, 0.05))
 
 
 def support(boxes: np.ndarray) -> np.ndarray:
-    """Return the log-odds (n,) float32 that each of O-Net's boxes (n, 4) of a photo gains by those that lie on it.
+    """Return the log-odds (n,) float32 that each of O-Net's boxes (n, 4) of a photo gains by overlapping boxes.
 
-    Rowley, Baluja and Kanade (1998, section 2.2.1) kept a face if enough detections lie near it; here it becomes more
-    probable with their number. A box on its own loses 0.42.
+    Rowley, Baluja and Kanade (1998, section 2.2.1) kept a face if enough detections lie near it. Here its log-odds grow
+    with their number; a box without others loses 0.42.
     """
     return (SUPPORT * np.log(np.maximum(neighbours(boxes, *SUPPORTING), 1) / USUAL)).astype(np.float32)
 

@@ -1,8 +1,7 @@
 """Augmentation of a whole batch at once: mirror, turn, blur, coarser pixels, erase, colour, grey.
 
-Random numbers are an argument.
-
-The ranges are those of a recipe that worked (gain +-20 %, offset +-.16 of half the range, channels +-6 %, 10 % grey).
+The caller draws the random numbers. The default ranges come from trials (docs/training-log.md): gain +-20 %, offset
++-0.16 of half the range, channels +-6 %, 10 % grey.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from gluon_mtcnn.core.ops.image import WARP_LIMIT, planar
 MIDDLE = 127.5
 BGR_TO_GREY = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 CHANNEL_LIMIT = 512  # OpenCV's CV_CN_MAX
-COARSEST = 3.0  # sides of the image to one of what `coarsen` leaves, at most
+COARSEST = 3.0  # greatest factor by which `coarsen` shrinks the side
 # Numbers that a sample needs, by their column: mirror, blur or coarse, grey, gain, offset, three channels.
 MIRROR, BLUR, GREY, GAIN, OFFSET, CHANNELS = range(6)
 DRAWS = 8
-# Those of what came later; they have a stream of their own, so that runs without it see the samples they saw.
+# Those of later augmentations have a stream of their own, so that runs without these see the same samples as before.
 TURN, ERASE, WIDTH, HEIGHT, LEFT, TOP, LEVEL = range(DRAWS, DRAWS + 7)
 ERASED = (0.2, 0.5)  # sides of an erased rectangle, in sides of the image
 MOST_TURNED = 45  # degrees
@@ -39,16 +38,17 @@ class AugmentSpec:
     mirror, blur, coarse, grey : float
         Probabilities, 0 to 1. No sample is both blurred and coarse.
     gain, channel : float
-        Contrast about middle grey is multiplied by 1 +- gain, and that of each channel by 1 +- channel, uniformly.
+        Contrast about middle grey is multiplied by a factor drawn uniformly from 1 +- gain, and that of each channel by
+        one from 1 +- channel.
     offset : float
-        Brightness moves by up to +- this share of half the range, as the nets see it: .16 is 20 grey levels.
+        Brightness changes by up to +- this share of half the range of grey levels: 0.16 is 20 levels.
     turn : float
         A sample is turned about its centre by up to +- this many degrees, uniformly, at most 45. Its edge is repeated.
     erase : float
-        Probability that a rectangle of .2 to .5 of the image's sides becomes grey. Not where there are points to learn.
+        Probability that a rectangle of 0.2 to 0.5 of the image's sides becomes grey. Samples with landmarks are spared.
     mirror_landmarks : bool
-        Also mirror samples with points. Not where the pack holds mirrored ones whose points are no mirror images
-        (``prepare --landmark-shift``).
+        Also mirror samples with landmarks. Turn this off for packs that hold mirrored samples whose landmarks are not
+        mirror images (``prepare --landmark-shift``).
     """
 
     mirror: float = 0.5
@@ -90,7 +90,7 @@ def augment(
     offsets : (n, 4) float32
         Box targets.
     landmarks : (n, 10) float32
-        x1 y1 .. x5 y5 as fractions; rows of zeros hold no points and stay zero.
+        x1 y1 .. x5 y5 as fractions; rows of zeros have no landmarks and stay zero.
     draws : (n, 8) float, (n, 16) where the spec changes shapes
         Independent uniform numbers in [0, 1).
     spec : AugmentSpec
@@ -135,7 +135,7 @@ def turn(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the batch turned clockwise by so many degrees (n,) about the images' centres, bilinear, edges repeated.
 
-    Points turn with it; a box keeps its sides and its centre turns. Rows of zeros stay zero.
+    Landmarks turn with it. A box keeps its sides, and its centre turns. Rows of zeros stay zero.
     """
     with_points = landmarks.any(axis=1, keepdims=True)
     out = np.empty_like(data)
@@ -154,8 +154,8 @@ def _turn_images(data: np.ndarray, degrees: np.ndarray) -> np.ndarray:
     middle = (size - 1) / 2
     x = np.arange(size, dtype=np.float32) - middle
     y = x[:, None]
-    column, row = cos * x + sin * y + middle, cos * y - sin * x + middle  # from where each pixel comes: turned back
-    # To the 1/32 px to which OpenCV rounds: further down it would round differently, and samples depend on their place.
+    column, row = cos * x + sin * y + middle, cos * y - sin * x + middle  # the source of each pixel: turned back
+    # Rounded to 1/32 px, as OpenCV does, which far down rounds differently: samples must not depend on their place.
     column, row = (np.rint(32 * np.clip(place, 0, size - 1)) / 32 for place in (column, row))
     row += size * np.arange(count, dtype=np.float32)[:, None, None]
     planes = np.ascontiguousarray(data.transpose(1, 0, 2, 3)).reshape(3, count * size, size)

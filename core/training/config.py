@@ -12,7 +12,7 @@ from gluon_mtcnn.core.files.plain import json_values
 RECIPES = ("default", "seanlinx")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("cosine", "step")
-_CAME_LATER = ("mirror_landmarks", "turn", "erase", "batch_norm")  # fields of `TrainConfig` that older runs do not know
+_CAME_LATER = ("mirror_landmarks", "turn", "erase", "batch_norm")  # fields that the files of older runs lack
 OHEM_SCOPES = ("global", "local")
 AUGMENTATIONS = ("none", "mirror", "full", "strong")
 
@@ -26,7 +26,7 @@ class LossConfig:
     weights : (3,) floats
         Of the classification, box and landmark terms (Zhang et al. 2016, section 3: alpha).
     ohem : float in (0, 1]
-        Part of the classified rows, the hardest, that gives gradient; 1.0 keeps them all.
+        Share of the classified rows, those of largest loss, that contribute to the gradient; 1.0: all.
     regression : {"l2", "smooth_l1"}
         Error of one coordinate: its square, or twice the smooth L1 with sigma 3 (linear beyond 1/9).
     reduction : {"sum", "half_mean"}
@@ -60,7 +60,7 @@ class TrainConfig:
     landmarks : bool
         Has the landmark head.
     epochs, batch_size : int
-        The batch is the whole one, however many devices share it.
+        Samples a batch, over all devices and workers together.
     optimizer : {"sgd", "adamw"}
         SGD with momentum 0.9, or Adam with decoupled weight decay.
     lr, wd : float
@@ -73,15 +73,16 @@ class TrainConfig:
         Steps over which the rate rises from zero.
     loss : LossConfig
     augment : {"none", "mirror", "full", "strong"}
-        On the fly: nothing; mirroring; mirroring, blur and colours; and coarser pixels for three samples in ten.
+        While training: nothing; mirroring; mirroring, blur and colours; or all of these, and three samples in ten
+        with coarser pixels.
     mirror_landmarks : bool
-        On the fly, mirror samples with landmarks as well.
+        While training, mirror samples with landmarks as well.
     turn : float
-        On the fly, turn every sample by up to so many degrees to either side.
+        While training, turn every sample by up to this many degrees to either side.
     erase : float
-        Share of the samples without landmarks of which, on the fly, a rectangle becomes grey.
+        While training, share of the samples without landmarks in which a rectangle becomes grey.
     batch_norm : bool
-        Train with batch normalisation, which is not part of the weights that are kept (`core.nets.batch_norm`).
+        Train with batch normalisation. The saved weights do not have it (`core.nets.batch_norm`).
     ratio : (4,) floats or empty
         Positive, negative, part and landmark samples in a batch; empty: as the pack has them.
     epoch_size : int or None
@@ -91,13 +92,13 @@ class TrainConfig:
     workers : int
         Number of processes of a parameter-server job; they share each batch.
     kvstore : str
-        MXNet's name of the way in which gradients are summed.
+        MXNet's name for how gradients are summed.
     ohem_scope : {"global", "local"}
-        Workers rank the losses of the whole batch together, or each those of its share.
+        Which losses hard example mining ranks: those of the whole batch, or of each worker's share.
     amp : {"", "float16", "bfloat16"}
-        Type in which convolutions and matrix products are computed; empty: float32 as everything else.
+        Type in which convolutions and matrix products are computed; empty: float32, like everything else.
     freeze : str
-        Comma-separated shell patterns of parameters that stay as they are (``stage1.*``).
+        Comma-separated shell patterns of parameters that are not trained (``stage1.*``).
     pretrained : str
         Digest of the weights that the run starts from; empty: drawn from the seed.
     seed : int
@@ -139,9 +140,9 @@ class TrainConfig:
     seed: int = 0
 
     def learning_rate(self, step: int, steps_per_epoch: int) -> float:
-        """Return the rate of a step, counted from 0: a function of its place alone, so that resuming needs no state."""
+        """Return the learning rate of a step, counted from 0. It depends on the step alone: resuming needs no state."""
         total = max(1, self.epochs * steps_per_epoch)
-        warmup = min(self.warmup, total // 5)  # a short run still gets to its peak
+        warmup = min(self.warmup, total // 5)  # a short run still reaches its peak rate
         if step < warmup:
             return self.lr * (step + 1) / (warmup + 1)
         if self.schedule == "step":
@@ -149,14 +150,14 @@ class TrainConfig:
         return self.lr * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the values as JSON can hold them; what came later and is not used is left out: older runs resume."""
+        """Return the values for JSON. Later fields with their default are left out, so that older runs resume."""
         fields = dataclasses.fields(self)
         unused = {f.name for f in fields if f.name in _CAME_LATER and getattr(self, f.name) == f.default}
         return json_values(self, unused)
 
 
-# Batch, and (lr, wd) of each optimizer, by net; the first is the default. At the P-Net's rate SGD diverges in the
-# summed landmark error of R- and O-Net. AdamW learns them faster where time is short (docs/training.md).
+# Batch size, and (lr, wd) of each optimizer, by net; the first optimizer is the default. With P-Net's rate SGD diverges
+# on the summed landmark error of R- and O-Net. AdamW trains these faster where time is short (docs/training.md).
 _DEFAULTS: dict[str, tuple[int, dict[str, tuple[float, float]]]] = {
     "pnet": (384, {"sgd": (0.02, 5e-4), "adamw": (0.002, 0.01)}),
     "rnet": (384, {"sgd": (0.005, 5e-4), "adamw": (0.002, 0.01)}),
@@ -167,8 +168,8 @@ _DEFAULTS: dict[str, tuple[int, dict[str, tuple[float, float]]]] = {
 def default_config(net: str, recipe: str = "default", optimizer: Optional[str] = None, **changes: Any) -> TrainConfig:
     """Return a recipe's configuration for a net, with the given fields changed; a change of None keeps the default.
 
-    ``seanlinx`` is the arithmetic of Seanlinx/mtcnn: SGD 0.01, momentum 0.9, decay 1e-5, a tenth after epochs 8 and 14
-    of 16, batch 128, both losses with weight 1, half the mean squared error.
+    ``seanlinx`` trains as Seanlinx/mtcnn does: SGD with rate 0.01, momentum 0.9 and decay 1e-5, the rate divided by ten
+    after epochs 8 and 14 of 16, batches of 128, both losses with weight 1, half the mean squared error.
     """
     if recipe not in RECIPES:
         raise ValueError(f"recipe must be one of {', '.join(RECIPES)}, but got {recipe!r}")

@@ -1,7 +1,7 @@
-"""Metrics that look only at the labels they are about (1 positive, 0 negative, -1 part, -2 landmark).
+"""Metrics that each use only the rows with their labels (1 positive, 0 negative, -1 part, -2 landmark).
 
-They take what a net returns: ``update([label, bbox_target, landmark_target], [logits, offsets, landmarks])``. Sums stay
-on the device, so `update` only queues work; `get` waits for it.
+They take what a net returns: ``update([label, bbox_target, landmark_target], [logits, offsets, landmarks])``. The sums
+are kept on the device: `update` only queues work, and `get` waits for it.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _error(output: Any, target: Any) -> Any:
 
 
 class Accuracy(RowMetric):
-    """Part of the rows labelled 1 or 0 that are classified right; a score of exactly 1/2 means background."""
+    """Share of the rows labelled 1 or 0 that are classified right; a score of exactly 0.5 means background."""
 
     def __init__(self, name: str = "accuracy", **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -77,7 +77,7 @@ class Accuracy(RowMetric):
 
 
 class PositiveAccuracy(Accuracy):
-    """Part of the positives that are classified as faces."""
+    """Share of the positives that are classified as faces."""
 
     def __init__(self, name: str = "accuracy_positive", **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -88,7 +88,7 @@ class PositiveAccuracy(Accuracy):
 
 
 class NegativeAccuracy(Accuracy):
-    """Part of the negatives that are classified as background."""
+    """Share of the negatives that are classified as background."""
 
     def __init__(self, name: str = "accuracy_negative", **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -122,7 +122,7 @@ class BoxError(RowMetric):
 
 
 class LandmarkError(RowMetric):
-    """Mean absolute error of the points' coordinates, in sides of the crop, over landmark rows; nan without a head."""
+    """Mean absolute error of landmark coordinates, in sides of the crop, over landmark rows; nan without a head."""
 
     def __init__(self, name: str = "landmark_error", **kwargs: Any) -> None:
         super().__init__(name, **kwargs)
@@ -138,7 +138,7 @@ class LandmarkError(RowMetric):
 class RecallAtPrecision(mx.metric.EvalMetric):
     """The highest recall of positives among the thresholds at which precision is at least `precision`.
 
-    Precision depends on how many negatives a pack has for each positive: compare figures of one pack only. Scores are
+    Precision depends on the ratio of negatives to positives, so only figures of the same pack compare. The scores are
     kept, 8 bytes a row.
     """
 
@@ -169,7 +169,7 @@ def recall_at_precision(labels: np.ndarray, scores: np.ndarray, precision: float
     labels : (n,)
         Rows other than 1 and 0 do not count.
     scores : (n,)
-        Rows of one score stand or fall together.
+        Rows with equal scores lie on the same side of a threshold.
     precision : float in [0, 1]
     """
     counted = labels >= 0
@@ -184,10 +184,11 @@ def recall_at_precision(labels: np.ndarray, scores: np.ndarray, precision: float
 
 
 class CalibratedLogLoss(mx.metric.EvalMetric):
-    """The mean cross-entropy of the rows labelled 1 or 0 after the best line through their logits; nan without either.
+    """Mean cross-entropy of the rows labelled 1 or 0 after the best affine map of their logits; nan without either.
 
-    A net that is trained on grows too sure of itself before it ranks worse. Thresholds are chosen afterwards, so what
-    counts is the order of the scores and how far apart they are, not their level. Logits are kept, 8 bytes a row.
+    In a long training the level of the scores becomes overconfident before their order becomes worse. Thresholds are
+    chosen after training: the order and the spacing of the scores matter, their level does not. The logits are kept, 8
+    bytes a row.
     """
 
     def __init__(self, name: str = "calibrated_log_loss", **kwargs: Any) -> None:
@@ -225,7 +226,7 @@ def calibrated_log_loss(labels: np.ndarray, logits: np.ndarray) -> float:
         return float("nan")
     if not np.isfinite(logits).all():
         return float("inf")
-    signs = 1 - 2 * labels  # of what makes the loss of a row larger
+    signs = 1 - 2 * labels  # +1 where a larger logit increases the loss of the row
 
     def loss(line: np.ndarray) -> tuple[float, np.ndarray]:
         wrong = signs * (line[0] * logits + line[1])
@@ -263,9 +264,9 @@ class MultiTaskError(RowMetric):
 class MultiTaskMetric(mx.metric.CompositeEvalMetric):
     """Accuracy, cross-entropy and regression errors of a batch, for a training loop of one's own.
 
-    Each figure looks only at the labels that it is about: a part or a landmark sample does not dilute the accuracy.
-    `get` returns the names ``accuracy, log_loss, box_error, landmark_error`` and their values over all batches since
-    `reset`; nan where no row counted, as for the landmark error of a net without that head.
+    Each figure uses only the rows with its labels: part and landmark samples do not count in the accuracy. `get`
+    returns the names ``accuracy, log_loss, box_error, landmark_error`` and their values over all batches since `reset`.
+    A value is nan where no row counted, as is the landmark error of a net without that head.
 
     Examples
     --------

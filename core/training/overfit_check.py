@@ -1,4 +1,4 @@
-"""The check before any long run: whether the net can learn twenty samples by heart."""
+"""The check before a long run: whether the net can overfit twenty samples."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ def sample_batch(pack: Pack, count: int = SAMPLES) -> Batch:
 
 
 def overfit(net: Net, pack: Pack, config: TrainConfig, contexts: Sequence[Any], steps: int = STEPS) -> dict[str, Any]:
-    """Train a net on one small batch, without mining or decay, and say how well it knows it.
+    """Train a net on one small batch, without mining or weight decay, and measure the error that is left on it.
 
     Returns
     -------
     dict
-        ``samples``, ``steps``, the metrics, and ``passed``: whether those of `LIMITS` are below them (nan: not there).
+        ``samples``, ``steps``, the metrics, and ``passed``: whether each metric in `LIMITS` is below its limit. A nan
+        is not compared.
     """
     batch = sample_batch(pack)
     loss = replace(config.loss, ohem=1.0)

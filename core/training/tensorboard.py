@@ -24,7 +24,7 @@ class EventLog:
     ----------
     folder : path
     first_epoch : int
-        What earlier files say of this epoch and later ones is void: the run begins there, or goes on from there.
+        The epoch at which the run begins or goes on. Earlier entries for it and later epochs are void.
     """
 
     def __init__(self, folder: PathLike, first_epoch: int = 1) -> None:

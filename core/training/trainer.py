@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, validation after each, checkpoints on the way, a stop when the loss breaks."""
+"""The training loop: steps, validation after each epoch, checkpoints, and a stop when a loss is not finite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gluon_mtcnn.core.training.metrics import validation_metrics
 
 logger = logging.getLogger(__name__)
 
-CHECK_EVERY = 20  # steps between two looks at the losses; a look takes those that are surely computed by then
+CHECK_EVERY = 20  # steps between two checks of the losses; a check reads those that are certainly computed by then
 CHECKPOINT_SECONDS = 60.0
 PREFETCH = 2  # blocks of batches on the devices before their steps
 
@@ -36,9 +36,9 @@ class NonFiniteLossError(RuntimeError):
 
 
 class LossWatch:
-    """Looks at every loss, but late, so that no step waits for it.
+    """Checks every loss, some steps later, so that no step waits for it.
 
-    It also keeps the host at most two looks ahead of the devices, which bounds what is queued.
+    The host is at most two checks ahead of the devices, which bounds the queued work.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class LossWatch:
         self.last = math.nan
 
     def add(self, epoch: int, batch: int, lr: float, loss: Any) -> None:
-        """Take a step's loss (1,), still being computed; NonFiniteLossError for one of those before."""
+        """Take a step's loss (1,), perhaps still being computed; NonFiniteLossError if an earlier one is not finite."""
         self._pending.append((epoch, batch, lr, loss))
         if len(self._pending) >= 2 * CHECK_EVERY:
             self._check(CHECK_EVERY)
@@ -70,34 +70,34 @@ class LossWatch:
 
 @dataclass
 class Trainer:
-    """A run: what it trains on, where it stands, and what it leaves behind.
+    """A training run: its data, its position and its results.
 
     Attributes
     ----------
     learner : Learner
     loader : BatchLoader
     validation : BatchLoader or None
-        Without one the last epoch counts as the best.
+        Without it the last epoch counts as the best.
     checkpoints : Path or None
         Folder for `core.training.checkpoint` files.
     run : dict
-        Goes into checkpoints: what must not change on resuming.
+        What must be the same when the run is resumed; stored in checkpoints.
     on_epoch : callable
         ``on_epoch(history, improved)`` after each epoch and its validation.
     quiet : bool
         No progress bar.
     checkpoint_seconds : float
-        At most this long between two checkpoints; there is one after each epoch in any case.
+        Longest time between two checkpoints; there is one after each epoch in any case.
     epoch, batch : int
         The next step.
     history : list of dict
-        A row for each finished epoch, None where a figure does not exist.
+        A row for each finished epoch; None for a figure that does not exist.
     best : float or None
         Lowest `criterion` so far.
     seconds : float
-        Spent in training steps, loading included, validation not; with the part before a resume.
+        Time in training steps, with loading and without validation, the part before a resume included.
     samples, wall_seconds, cpu_seconds : int, float, float
-        What this process did, with the other workers of its job, and in what time.
+        Samples that this process and the other workers of its job trained on, and its wall and processor time.
     """
 
     learner: Learner
@@ -154,7 +154,7 @@ class Trainer:
         self.cpu_seconds += time.process_time() - cpu
 
     def train_step(self, shards: list[Shard]) -> None:
-        """Take one step with the next batch, which lies on the devices."""
+        """Take one step with the next batch, which is already on the devices."""
         lr = self.learning_rate()
         loss = self.learner.step(shards, lr)
         self._watch.add(self.epoch, self.batch, lr, loss)
@@ -205,7 +205,7 @@ class Trainer:
         return True
 
     def validate(self) -> dict[str, float]:
-        """Return the figures of the net as it is on the validation pack, plus the mean of both accuracies."""
+        """Return the net's present figures on the validation pack, and the mean of both accuracies."""
         metrics = validation_metrics(self.learner.config.loss)
         assert self.validation is not None
         for number, batch in enumerate(self.validation.epoch(0)):
@@ -221,7 +221,7 @@ class Trainer:
         return figures
 
     def save(self) -> None:
-        """Write a checkpoint; NonFiniteLossError instead of one that is already lost."""
+        """Write a checkpoint, or raise NonFiniteLossError if a loss is not finite."""
         assert self.checkpoints is not None
         self._watch.drain()
         arrays, updates = self.learner.state()
@@ -241,15 +241,15 @@ class Trainer:
 
 
 def criterion(row: dict[str, Any]) -> Optional[float]:
-    """Return the figure of an epoch by which the best one is kept, the lower the better; None without validation.
+    """Return the figure by which the best epoch is chosen, the lower the better; None without validation.
 
-    Rows of older versions have the validation loss as it is.
+    Rows of older versions have only the uncalibrated validation loss.
     """
     return row.get("val_calibrated_loss", row.get("val_loss"))
 
 
 def _number(value: float) -> Optional[float]:
-    """Return a figure as JSON can hold it: None for nan."""
+    """Return a figure for JSON: None for nan."""
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
