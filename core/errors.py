@@ -19,3 +19,7 @@ class InputError(Exception):
 
 class CommandFailedError(RuntimeError):
     """A command ended with our own failure (exit code 1) or by a signal; it has said why itself."""
+
+
+class NonFiniteLossError(RuntimeError):
+    """The loss, a validation figure or a weight is not a finite number; the message says where the run was."""

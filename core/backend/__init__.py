@@ -1,1 +1,1 @@
-"""MXNet and CUDA: the one place that imports MXNet (`runtime`), what it needs to load, and what is installed."""
+"""MXNet and CUDA: the one place that imports MXNet (`runtime`), what it needs to load, threads, what is installed."""

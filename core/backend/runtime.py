@@ -102,9 +102,3 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     mx.random.seed(seed % 2**31)
-
-
-def threads() -> int:
-    """Return how many OpenMP threads MXNet's operators use: part of what makes a run repeatable."""
-    value = os.environ.get("OMP_NUM_THREADS", "")
-    return int(value) if value.isdigit() else (os.cpu_count() or 1)

@@ -18,6 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.distributed.heartbeat import NOW, WORKING
+from gluon_mtcnn.core.errors import NonFiniteLossError
 from gluon_mtcnn.core.training.checkpoint import TrainState, save_state
 from gluon_mtcnn.core.training.learner import Learner, Shard, split_batch
 from gluon_mtcnn.core.training.loader import BatchLoader, prefetched
@@ -29,10 +30,6 @@ logger = logging.getLogger(__name__)
 CHECK_EVERY = 20  # steps between two checks of the losses; a check reads those that are certainly computed by then
 CHECKPOINT_SECONDS = 60.0
 PREFETCH = 2  # blocks of batches on the devices before their steps
-
-
-class NonFiniteLossError(RuntimeError):
-    """The loss, a validation figure or a weight is not a finite number; the message says where the run was."""
 
 
 class LossWatch:

@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
-import sys
-from typing import Any, Optional
+from typing import Any
 
-from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.backend.threads import set_threads
+from gluon_mtcnn.core.errors import NonFiniteLossError
 from gluon_mtcnn.core.files.atomic import read_json
 from gluon_mtcnn.core.training.checkpoint import run_record_path
 from gluon_mtcnn.core.training.config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
@@ -24,11 +23,6 @@ from gluon_mtcnn.core.types import CELL_STRIDE, NETS
 from gluon_mtcnn.tools.cli.options import existing_dir, fraction, non_negative_int, positive_int
 
 logger = logging.getLogger(__name__)
-
-# So that CPU devices really compute at the same time. They share scratch buffers, and no two operators that hold the
-# same one run at once: here each operator of two O-Nets has its own. And operators go to the engine one by one: as a
-# bulk they would hold the buffers of all until the last is done.
-PARALLEL_CPUS = {"MXNET_CPU_TEMP_COPY": "160", "MXNET_EXEC_BULK_EXEC_TRAIN": "0"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,7 +149,6 @@ def run(args: argparse.Namespace) -> int:
     recorded = read_json(path) if args.resume and path.is_file() else {}
     set_threads(args.threads or recorded.get("threads"), args.devices)
 
-    from gluon_mtcnn.core.training.trainer import NonFiniteLossError
     from gluon_mtcnn.tools.train import run as train_run
 
     try:
@@ -163,29 +156,3 @@ def run(args: argparse.Namespace) -> int:
     except NonFiniteLossError as error:
         logger.error("%s", error)
         return 1
-
-
-def set_threads(count: Optional[int], devices: str = "cpu") -> None:
-    """Fix the number of OpenMP threads, of which the weights depend in their last bits; before MXNet is imported.
-
-    Without a count it is OMP_NUM_THREADS, or the cores shared by the CPU devices.
-
-    Raises
-    ------
-    InputError
-        MXNet already runs with another number.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads sleep: they would take the loader's core
-    if devices.count("cpu") > 1:
-        for name, value in PARALLEL_CPUS.items():
-            os.environ.setdefault(name, value)
-    if "mxnet" in sys.modules:
-        from gluon_mtcnn.core.backend.runtime import threads
-
-        if count is not None and count != threads():
-            raise InputError(f"threads: MXNet already runs with {threads()} threads, cannot change to {count}")
-        return
-    if count is None and os.environ.get("OMP_NUM_THREADS", "").isdigit():
-        return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ["OMP_NUM_THREADS"] = str(count or max(1, cores // max(1, devices.count("cpu"))))

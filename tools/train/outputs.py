@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn import __version__
-from gluon_mtcnn.core.backend.runtime import threads
+from gluon_mtcnn.core.backend.threads import threads
 from gluon_mtcnn.core.convert.export import write_seanlinx
 from gluon_mtcnn.core.files.atomic import read_json, write_json
 from gluon_mtcnn.core.nets.batch_norm import folded

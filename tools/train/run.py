@@ -12,7 +12,8 @@ from typing import Any, Optional
 
 import numpy as np
 
-from gluon_mtcnn.core.backend.runtime import devices, mx, seed_everything, threads
+from gluon_mtcnn.core.backend.runtime import devices, mx, seed_everything
+from gluon_mtcnn.core.backend.threads import threads
 from gluon_mtcnn.core.convert.export import check_seanlinx
 from gluon_mtcnn.core.distributed.job import Cluster, in_job
 from gluon_mtcnn.core.errors import InputError

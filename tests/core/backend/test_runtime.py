@@ -139,13 +139,6 @@ def test_seeding_repeats_all_three_generators():
     assert draws() == draws()
 
 
-def test_threads_follow_the_environment(monkeypatch):
-    monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert runtime.threads() == 3
-    monkeypatch.setenv("OMP_NUM_THREADS", "")
-    assert runtime.threads() == os.cpu_count()
-
-
 @pytest.mark.slow
 def test_memory_grows_less_with_every_shape(checkout):
     """500 image sizes through one convolution: megabytes that the last 200 added."""

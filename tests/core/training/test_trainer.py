@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.backend.runtime import mx
-from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.errors import InputError, NonFiniteLossError
 from gluon_mtcnn.core.nets.initialise import fresh_net, pretrained_net
 from gluon_mtcnn.core.nets.model_folder import save_net
 from gluon_mtcnn.core.nets.mtcnn import flush_denormals, prepare_for_training
@@ -18,7 +18,7 @@ from gluon_mtcnn.core.training.learner import Learner, check_kvstore, dead_kerne
 from gluon_mtcnn.core.training.loader import Batch, BatchLoader
 from gluon_mtcnn.core.training.loss import read_tally
 from gluon_mtcnn.core.training.overfit_check import overfit, sample_batch
-from gluon_mtcnn.core.training.trainer import CHECK_EVERY, LossWatch, NonFiniteLossError, Trainer
+from gluon_mtcnn.core.training.trainer import CHECK_EVERY, LossWatch, Trainer
 
 CPU = (mx.cpu(),)
 

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -25,7 +24,6 @@ from gluon_mtcnn.core.training.config import default_config
 from gluon_mtcnn.core.training.learner import Learner
 from gluon_mtcnn.core.training.trainer import Trainer
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.train.command import PARALLEL_CPUS, set_threads
 from gluon_mtcnn.tools.train.run import make_loader
 
 SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
@@ -346,23 +344,6 @@ def test_missing_pack(tmp_path, capsys):
     assert "nowhere: folder of the training pack not found" in capsys.readouterr().err
     assert train("pnet", tmp_path, tmp_path / "out") == 2
     assert "train.rec: pack not found" in capsys.readouterr().err
-
-
-def test_threads_are_set_before_mxnet_is_imported(monkeypatch):
-    monkeypatch.delitem(sys.modules, "mxnet", raising=False)
-    for name in PARALLEL_CPUS:
-        monkeypatch.delenv(name, raising=False)
-    for asked, found, devices, expected in ((3, "2", "cpu", "3"), (None, "2", "cpu", "2")):
-        monkeypatch.setenv("OMP_NUM_THREADS", found)
-        set_threads(asked, devices)
-        assert os.environ["OMP_NUM_THREADS"] == expected
-    assert not any(name in os.environ for name in PARALLEL_CPUS)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    for devices, expected in (("cpu", cores), ("cpu:0,cpu:1", max(1, cores // 2)), ("gpu:0", cores)):
-        monkeypatch.delenv("OMP_NUM_THREADS")
-        set_threads(None, devices)
-        assert os.environ["OMP_NUM_THREADS"] == str(expected)
-    assert {name: os.environ[name] for name in PARALLEL_CPUS} == PARALLEL_CPUS
 
 
 def start(data, out, *options):

@@ -23,12 +23,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from gluon_mtcnn.core.backend.threads import PARALLEL_CPUS
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 from gluon_mtcnn.tools.benchmark.load.command import write_pack
 from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, Spent, finish, load_warning, spent
 from gluon_mtcnn.tools.cli.options import positive_int
-from gluon_mtcnn.tools.train.command import PARALLEL_CPUS
 
 log = logging.getLogger(__name__)
 ROUND_STEPS = {"pnet": 60, "rnet": 6, "onet": 2}  # about a second
