@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional, TypeVar
+from typing import Any, Callable, Optional, TypeVar
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
-from gluon_mtcnn.tools.cli.options import positive_float, three_thresholds
+from gluon_mtcnn.tools.cli.options import options_from, positive_float, three_thresholds
 
 LOW_LAST_THRESHOLD = 0.002  # keeps nearly all that O-Net sees, so that a curve reaches its right end
 T = TypeVar("T")
@@ -51,23 +50,14 @@ class DetectorOptions:
     compat: Optional[str] = None
     look_again: Optional[bool] = None
 
-    @classmethod
-    def from_values(cls, values: Mapping[str, Any]) -> DetectorOptions:
-        """Return the options among some values by name, such as ``vars(args)``; others are left out."""
-        return cls(**_values_of(cls, values))
-
     def detector_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of a Detector, model and thresholds aside."""
         return {name: getattr(self, name) for name in ("engine", "min_face", "compat", "look_again")}
 
 
-def _values_of(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {field.name: values[field.name] for field in fields(cls) if field.name in values}
-
-
-def options_with_detector(cls: type[T], args: argparse.Namespace) -> T:
+def options_with_detector(cls: Callable[..., T], parsed: object) -> T:
     """Fill a dataclass of options, whose field `detector` is of DetectorOptions, from parsed options by name."""
-    return cls(detector=DetectorOptions.from_values(vars(args)), **_values_of(cls, vars(args)))  # type: ignore[call-arg]
+    return options_from(cls, parsed, detector=options_from(DetectorOptions, parsed))
 
 
 def add_detector_options(

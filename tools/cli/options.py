@@ -1,16 +1,25 @@
-"""Options that mean the same in every command, and checks of their values."""
+"""Options that mean the same in every command, checks of their values, and dataclasses filled with them."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import os
+from collections.abc import Iterator
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files.atomic import PathLike
 
 DEFAULT_SEED = 0
+Options = TypeVar("Options")
+
+
+def default_workers() -> int:
+    """Return the number of worker processes where none is asked for: one for each core."""
+    return os.cpu_count() or 1
 
 
 def add_common(parser: argparse.ArgumentParser, seed: Optional[int] = DEFAULT_SEED) -> None:
@@ -21,12 +30,44 @@ def add_common(parser: argparse.ArgumentParser, seed: Optional[int] = DEFAULT_SE
     group.add_argument(
         "--num-workers",
         type=positive_int,
-        default=os.cpu_count() or 1,
+        default=default_workers(),
         metavar="N",
         help="worker processes where a command uses them (default: one a core, %(default)s)",
     )
     group.add_argument("--quiet", action="store_true", help="no progress bars")
     group.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
+
+
+def defaults_of(options: type) -> dict[str, Any]:
+    """Return the default of each field of a dataclass that has one, for ``parser.set_defaults``.
+
+    Called before ``add_argument``, it makes the dataclass the one place where a default is written.
+    """
+    return dict(_defaults(options))
+
+
+def _defaults(options: Any) -> Iterator[tuple[str, Any]]:
+    for field in fields(options):
+        if field.default is not MISSING:
+            yield field.name, field.default
+        elif field.default_factory is not MISSING:
+            yield field.name, field.default_factory()
+
+
+def options_from(options: Callable[..., Options], parsed: object, **values: Any) -> Options:
+    """Return a dataclass of options filled with parsed values by the names of its fields.
+
+    Parameters
+    ----------
+    options : dataclass type
+    parsed : object
+        Has the values as attributes. What it does not have keeps the field's default.
+    **values
+        In place of parsed ones.
+    """
+    names = [field.name for field in fields(options)]  # type: ignore[arg-type]
+    found = {name: getattr(parsed, name) for name in names if hasattr(parsed, name)}
+    return options(**{**found, **values})
 
 
 def positive_int(text: str) -> int:
@@ -77,7 +118,7 @@ def three_thresholds(text: str) -> tuple[float, ...]:
     return values
 
 
-def existing_file(path: str, what: str) -> Path:
+def existing_file(path: PathLike, what: str) -> Path:
     """Return the path of a file that a command needs.
 
     Raises
@@ -90,7 +131,7 @@ def existing_file(path: str, what: str) -> Path:
     return Path(path)
 
 
-def existing_dir(path: str, what: str) -> Path:
+def existing_dir(path: PathLike, what: str) -> Path:
     """Return the path of a folder that a command needs.
 
     Raises
@@ -103,7 +144,7 @@ def existing_dir(path: str, what: str) -> Path:
     return Path(path)
 
 
-def output_dir(path: str) -> Path:
+def output_dir(path: PathLike) -> Path:
     """Return the folder for a command's results, which need not exist yet; checked before long work, not after it.
 
     Raises
@@ -117,7 +158,7 @@ def output_dir(path: str) -> Path:
     return Path(path)
 
 
-def output_file(path: str) -> Path:
+def output_file(path: PathLike) -> Path:
     """Return the path of a file to write; checked before long work, not after it.
 
     Raises
@@ -129,5 +170,5 @@ def output_file(path: str) -> Path:
         raise InputError(f"{path}: expected a file to write, but it is a folder")
     if Path(path).exists() and not Path(path).is_file():
         return Path(path)  # /dev/null, /dev/stdout, a pipe: nothing is made in its folder
-    output_dir(str(Path(path).parent))
+    output_dir(Path(path).parent)
     return Path(path)

@@ -16,7 +16,7 @@ from contextlib import nullcontext
 
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options
-from gluon_mtcnn.tools.cli.options import finite_float, fraction, positive_int
+from gluon_mtcnn.tools.cli.options import finite_float, fraction, options_from, positive_int
 from gluon_mtcnn.tools.detect.chips import DEFAULT_MARGIN
 from gluon_mtcnn.tools.detect.frames import Choice
 from gluon_mtcnn.tools.detect.output_options import OutputOptions
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 def _detect_options(args: argparse.Namespace) -> DetectOptions:
     return DetectOptions(
         args.inputs,
-        DetectorOptions.from_values(vars(args)),
+        options_from(DetectorOptions, args),
         args.last_stage,
         args.max_size,
         Choice(args.min_score, args.top_k, args.largest, args.clip),

@@ -8,12 +8,13 @@ from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_detector
 from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.cli.options import options_from
 
 
 def options(*argv):
     parser = ArgumentParser()
     add_detector_options(parser)
-    return DetectorOptions.from_values(vars(parser.parse_args([str(value) for value in argv])))
+    return options_from(DetectorOptions, parser.parse_args([str(value) for value in argv]))
 
 
 def write_model(folder, kinds=NETS):

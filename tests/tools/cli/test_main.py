@@ -1,3 +1,5 @@
+import argparse
+import dataclasses
 import logging
 import os
 import subprocess
@@ -7,6 +9,7 @@ import pytest
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.cli.options import defaults_of, options_from
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +36,26 @@ def test_every_command_has_help_with_an_example(name, capsys):
     assert f"gluon-mtcnn {name}" in out.split("options:")[0], "the description shows a working example"
     for option in ("--seed", "--num-workers", "--quiet", "-v"):
         assert option in out
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    out: str
+    rate: float = 0.5
+    names: list = dataclasses.field(default_factory=lambda: ["a"])
+
+
+def test_a_dataclass_gives_the_defaults_and_takes_the_values():
+    assert defaults_of(Options) == {"rate": 0.5, "names": ["a"]}
+    parser = argparse.ArgumentParser()
+    parser.set_defaults(**defaults_of(Options))
+    parser.add_argument("--out")
+    parser.add_argument("--rate", type=float, help="%(default)s")
+    parser.add_argument("--other", action="store_true")
+    assert "0.5" in parser.format_help()
+    args = parser.parse_args(["--out", "x"])
+    assert options_from(Options, args) == Options("x")
+    assert options_from(Options, args, rate=1.0) == Options("x", 1.0)
 
 
 @pytest.mark.parametrize(

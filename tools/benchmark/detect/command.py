@@ -33,7 +33,7 @@ from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, anonymous_bytes, finish, load_warning, spent
 from gluon_mtcnn.tools.benchmark.peers import open_peers
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_model
-from gluon_mtcnn.tools.cli.options import positive_int
+from gluon_mtcnn.tools.cli.options import options_from, positive_int
 from gluon_mtcnn.tools.detect.media import find_media
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     paths = _photos(args)
     model = open_model(args.model)
     model.require(NETS)
-    arguments = DetectorOptions.from_values(vars(args)).detector_arguments()
+    arguments = options_from(DetectorOptions, args).detector_arguments()
     del arguments["engine"]  # all of them run
     options = {**arguments, "thresholds": args.thresholds or model.thresholds}
     detectors, missing = _open_detectors(model, options)
