@@ -16,9 +16,12 @@ import time
 import traceback
 from typing import Any, TextIO
 
+from gluon_mtcnn.core.backend.threads import usable_cores
 from gluon_mtcnn.core.distributed.heartbeat import NOW
 from gluon_mtcnn.core.processes.owner import kill_with_parent, leave, watch_owner
 from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.cli.options import options_from
+from gluon_mtcnn.tools.train.options import TrainOptions
 
 BEAT_SECONDS = 1.0
 LOOPBACK = "127.0.0.1"
@@ -90,11 +93,10 @@ def address_towards(host: str) -> str:
 
 def _share_cores(argv: list[str]) -> None:
     """Give each worker of a host its part of the cores, where nothing else says how many threads it may use."""
-    args, _ = cli.parse(argv)
-    if args.threads is None and not os.environ.get("OMP_NUM_THREADS"):
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        processes = int(os.environ["GLUON_MTCNN_WORKERS_HERE"]) * max(1, args.devices.count("cpu"))
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // processes))
+    options = options_from(TrainOptions, cli.parse(argv)[0])
+    if options.threads is None and not os.environ.get("OMP_NUM_THREADS"):
+        processes = int(os.environ["GLUON_MTCNN_WORKERS_HERE"]) * max(1, options.devices.count("cpu"))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, usable_cores() // processes))
 
 
 if __name__ == "__main__":

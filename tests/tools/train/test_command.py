@@ -24,7 +24,7 @@ from gluon_mtcnn.core.training.config import default_config
 from gluon_mtcnn.core.training.learner import Learner
 from gluon_mtcnn.core.training.trainer import Trainer
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.train.run import make_loader
+from gluon_mtcnn.tools.train.configure import make_loader
 
 SIZES = {"pnet": 12, "rnet": 24, "onet": 48}
 
