@@ -39,7 +39,7 @@ OPTIONAL = {"evaluate": list}
 
 
 @dataclass(frozen=True)
-class Stage:
+class RecipeStage:
     """One command of a recipe, its words as written."""
 
     name: str
@@ -56,8 +56,8 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """A recipe that has been checked.
+class PipelineRecipe:
+    """A recipe of a pipeline, checked.
 
     Attributes
     ----------
@@ -66,8 +66,8 @@ class Recipe:
     seed : int
         Of all commands that do not have one of their own.
     fraction : float
-        Share of the photos that are kept for development.
-    stages : tuple of Stage
+        Share of the photos in the development split.
+    stages : tuple of RecipeStage
     evaluate : tuple of str
         Detector options of the evaluations that the pipeline adds.
     content : dict
@@ -81,7 +81,7 @@ class Recipe:
     about: str
     seed: int
     fraction: float
-    stages: tuple[Stage, ...]
+    stages: tuple[RecipeStage, ...]
     evaluate: tuple[str, ...]
     content: dict[str, Any]
     sha256: str
@@ -115,7 +115,7 @@ def find_recipe(name: str) -> Path:
     raise InputError(f"{name}: expected a recipe's file or one of the recipes that ship ({shipped})")
 
 
-def read_recipe(path: PathLike) -> Recipe:
+def read_recipe(path: PathLike) -> PipelineRecipe:
     """Read and check a recipe.
 
     Raises
@@ -125,13 +125,13 @@ def read_recipe(path: PathLike) -> Recipe:
     """
     path, value = Path(path), read_json(path)
     _check_types(path, value)
-    stages: list[Stage] = []
+    stages: list[RecipeStage] = []
     for number, item in enumerate(value["stages"], 1):
         stages.append(_read_stage(path, number, item, {stage.name: stage for stage in stages}))
     if not stages:
         raise InputError(f"{path}: expected stages, got none")
     _check_references(path, stages)
-    return Recipe(
+    return PipelineRecipe(
         path,
         value["name"],
         value["about"],
@@ -168,7 +168,7 @@ def _words(value: Any, where: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _read_stage(path: Path, number: int, item: Any, earlier: dict[str, Stage]) -> Stage:
+def _read_stage(path: Path, number: int, item: Any, earlier: dict[str, RecipeStage]) -> RecipeStage:
     if not isinstance(item, dict) or set(item) != {"name", "command"}:
         raise InputError(f"{path}: stage {number}: expected an object of name and command, got {item!r}")
     name = item["name"]
@@ -178,14 +178,14 @@ def _read_stage(path: Path, number: int, item: Any, earlier: dict[str, Stage]) -
         raise InputError(f"{path}: stage {number}: the name {name} is the pipeline's own")
     if name in earlier:
         raise InputError(f"{path}: stage {number}: another stage is named {name}")
-    stage = Stage(name, _words(item["command"], f"{path}: stage {name}: command"))
+    stage = RecipeStage(name, _words(item["command"], f"{path}: stage {name}: command"))
     command = next((words for words in (2, 1) if " ".join(stage.command[:words]) in cli.COMMANDS), None)
     if command is None or stage.command[0] in REFUSED:
         raise InputError(f"{path}: stage {name}: {' '.join(stage.command[:2])!r} is no command for a stage")
     return stage
 
 
-def _check_references(path: Path, stages: Sequence[Stage]) -> None:
+def _check_references(path: Path, stages: Sequence[RecipeStage]) -> None:
     """Check every placeholder: known, of an earlier stage, alone where it stands for several words."""
     makers = [stage.name for stage in stages if stage.makes_model()]
     if len(makers) != 1:

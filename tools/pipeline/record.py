@@ -14,7 +14,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json, write_json
 from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME
 from gluon_mtcnn.tools.pipeline.digests import changes, digests, fingerprint, key_of
-from gluon_mtcnn.tools.pipeline.recipe import Recipe
+from gluon_mtcnn.tools.pipeline.recipe import PipelineRecipe
 from gluon_mtcnn.tools.pipeline.steps import Step, openmp_threads
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class Record:
         """Return the entries of the steps by name."""
         return self.value["stages"]
 
-    def begin(self, recipe: Recipe, steps: list[Step]) -> None:
+    def begin(self, recipe: PipelineRecipe, steps: list[Step]) -> None:
         """Note the recipe and the inputs."""
         self.value["recipe"] = {"path": str(recipe.path), "sha256": recipe.sha256, "content": recipe.content}
         inputs = {name: path for step in steps for read in step.reads for name, path in read.inputs.items()}

@@ -1,4 +1,4 @@
-"""Runs the steps of a pipeline, each as far as it must, and keeps its record."""
+"""A pipeline from options to a result: runs the steps, each as far as it must, and keeps their record."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files.locks import exclusive
 from gluon_mtcnn.core.packs.manifest import listed_sets
+from gluon_mtcnn.tools.cli.options import output_dir
 from gluon_mtcnn.tools.cli.runner import CommandRunner
 from gluon_mtcnn.tools.pipeline.digests import digests, key_of, tree_bytes
+from gluon_mtcnn.tools.pipeline.options import PipelineOptions
+from gluon_mtcnn.tools.pipeline.recipe import PipelineRecipe, find_recipe, read_recipe
 from gluon_mtcnn.tools.pipeline.record import (
     DONE,
     FAILED,
@@ -21,13 +27,93 @@ from gluon_mtcnn.tools.pipeline.record import (
     RUNNING,
     SKIP,
     Record,
+    Verdict,
     needs_again,
     now,
+    plan,
 )
 from gluon_mtcnn.tools.pipeline.results import main_result
-from gluon_mtcnn.tools.pipeline.steps import Step
+from gluon_mtcnn.tools.pipeline.steps import Step, make_steps
 
 log = logging.getLogger(__name__)
+LOCK, PATIENCE = ".lock", 20.0  # seconds that a killed pipeline's last command has to end
+
+
+@dataclass(frozen=True)
+class PipelinePlan:
+    """What a pipeline would do.
+
+    Attributes
+    ----------
+    verdicts : dict of str to Verdict
+        By the name of the step, in order.
+    removed : list of str
+        Steps of an earlier run that the recipe no longer has.
+    """
+
+    verdicts: dict[str, Verdict]
+    removed: list[str]
+
+
+@dataclass(frozen=True)
+class PipelineResult:
+    """What a pipeline left.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder of the run. The cascade is in its ``model``, the page in its ``report.html``.
+    stages : dict of str to dict
+        What manifest.json says of each step, in order: seconds, outputs, main result.
+    total : dict of str to float
+        ``seconds`` and ``cpu_seconds`` of all steps.
+    """
+
+    folder: Path
+    stages: dict[str, dict[str, Any]]
+    total: dict[str, float]
+
+
+def plan_pipeline(options: PipelineOptions) -> PipelinePlan:
+    """Return what `run_pipeline` would do and why, touching nothing.
+
+    Raises
+    ------
+    InputError
+        As of `run_pipeline`.
+    """
+    _, steps, out = _make(options)
+    record = Record(out)
+    verdicts = plan(record, steps)
+    return PipelinePlan(verdicts, [name for name in record.stages if name not in verdicts])
+
+
+def run_pipeline(options: PipelineOptions) -> PipelineResult:
+    """Prepare, train, choose thresholds, evaluate and report by a recipe; skip the steps that nothing has changed for.
+
+    Each step is a command in a process of its own.
+
+    Raises
+    ------
+    InputError
+        A path is missing, the recipe is wrong, or a command refuses its input.
+    CommandFailedError
+        A command failed.
+    """
+    recipe, steps, out = _make(options)
+    Record(out)  # refuses a folder of something else before it is locked
+    out.mkdir(parents=True, exist_ok=True)
+    with exclusive(out / LOCK, f"{out}: another pipeline is writing there", PATIENCE) as lock:
+        record = Record(out)  # as the one left it that was waited for
+        record.begin(recipe, steps)
+        Pipeline(record, steps, options.num_workers, options.quiet, lock, options.clean).run()
+    return PipelineResult(out, {step.name: record.stages[step.name] for step in steps}, record.value["total"])
+
+
+def _make(options: PipelineOptions) -> tuple[PipelineRecipe, list[Step], Path]:
+    options.check()
+    recipe, out = read_recipe(find_recipe(options.recipe)), output_dir(options.out)
+    return recipe, make_steps(recipe, options), out
 
 
 class Pipeline:

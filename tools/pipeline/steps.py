@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import io
 import os
@@ -14,9 +13,10 @@ from typing import Optional
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.tools.cli import main as cli
 from gluon_mtcnn.tools.pipeline import recipe as names
-from gluon_mtcnn.tools.pipeline.recipe import PLACEHOLDER, Recipe
+from gluon_mtcnn.tools.pipeline.options import PipelineOptions
+from gluon_mtcnn.tools.pipeline.recipe import PLACEHOLDER, PipelineRecipe
 
-FACES, POINTS = "{}_bbx_gt.txt", "{}_landmarks.txt"  # what `split` leaves, of training and development
+FACE_LIST, LANDMARK_LIST = "{}_bbx_gt.txt", "{}_landmarks.txt"  # what `split` leaves, of training and development
 TESTS = ("test_wider", "test_landmarks")
 
 
@@ -78,23 +78,23 @@ class Step:
         return list(dict.fromkeys([*(read.step for read in self.reads if read.step), *self.after]))
 
 
-def make_steps(recipe: Recipe, args: argparse.Namespace) -> list[Step]:
+def make_steps(recipe: PipelineRecipe, options: PipelineOptions) -> list[Step]:
     """Return all steps in order: the split, the recipe's stages, evaluations, the report.
 
     Parameters
     ----------
-    recipe : Recipe
-    args : options of ``pipeline``
+    recipe : PipelineRecipe
+    options : PipelineOptions
 
     Raises
     ------
     InputError
         A stage's command would refuse its options, or needs photos that were not given.
     """
-    run = Path(args.out)
+    run = Path(options.out)
     maker = next(stage.name for stage in recipe.stages if stage.makes_model())
     table = {
-        **_photo_words(args, run),
+        **_photo_words(options, run),
         names.MODEL: Words((str(run / "model"),), step=maker, place=names.MODEL),
         **{stage.name: Words((str(_folder(run, stage.name)),), step=stage.name) for stage in recipe.stages},
     }
@@ -102,8 +102,8 @@ def make_steps(recipe: Recipe, args: argparse.Namespace) -> list[Step]:
         (names.PHOTOS, ("split", "{all_photos}", "--fraction", f"{recipe.fraction:g}", "--out", "{out}"))
     ]
     lines += [(stage.name, stage.command) for stage in recipe.stages]
-    lines += [(name, (*words, *recipe.evaluate)) for name, words in _evaluations(recipe, args)]
-    steps = [_step(name, words, table, args, recipe.seed) for name, words in lines]
+    lines += [(name, (*words, *recipe.evaluate)) for name, words in _evaluations(recipe, options)]
+    steps = [_step(name, words, table, options, recipe.seed) for name, words in lines]
     for step in steps:
         _check(recipe, step)
     report = ("report", str(run), "--out", str(run / "report.html"), "--title", f"{recipe.name}: {run.resolve().name}")
@@ -116,78 +116,81 @@ def _folder(run: Path, name: str) -> Path:
     return run / "stages" / name
 
 
-def _photo_words(args: argparse.Namespace, run: Path) -> dict[str, Words]:
+def _photo_words(options: PipelineOptions, run: Path) -> dict[str, Words]:
     """Return what the placeholders of photos stand for."""
     lists = _folder(run, names.PHOTOS)
-    images, points = Path(args.wider_images), args.landmark_images and Path(args.landmark_images)
+    images, faces = Path(options.wider_images), options.landmark_images and Path(options.landmark_images)
 
     def wider(part: str, names_of: Sequence[str] = ("--wider-images", "--wider-annotations")) -> Words:
-        file = FACES.format(part)
+        file = FACE_LIST.format(part)
         words = (names_of[0], str(images), names_of[1], str(lists / file))
         return Words(words, {"wider-images": images}, names.PHOTOS, files=(file,))
 
     def landmarks(part: str) -> Words:
-        if not points:
+        if not faces:
             return Words()
-        file = POINTS.format(part)
-        words = ("--landmark-images", str(points), "--landmark-annotations", str(lists / file))
-        return Words(words, {"landmark-images": points}, names.PHOTOS, files=(file,))
+        file = LANDMARK_LIST.format(part)
+        words = ("--landmark-images", str(faces), "--landmark-annotations", str(lists / file))
+        return Words(words, {"landmark-images": faces}, names.PHOTOS, files=(file,))
 
     return {
-        "all_photos": _given(args, "wider") + _given(args, "landmark"),
+        "all_photos": _given(options, "wider") + _given(options, "landmark"),
         "wider_photos": wider("training"),
         "landmark_photos": landmarks("training"),
         "photos": wider("training") + landmarks("training"),
         "development_photos": wider("development"),
         "development_landmarks": landmarks("development"),
         "development_boxes": wider("development", ("--images", "--annotations")),
-        **_test_words(args),
+        **_test_words(options),
     }
 
 
-def _given(args: argparse.Namespace, kind: str) -> Words:
-    """Return the photos that the options name; to part them, only their lists are read."""
-    images, annotations = getattr(args, f"{kind}_images"), getattr(args, f"{kind}_annotations")
+def _given(options: PipelineOptions, kind: str) -> Words:
+    """Return the photos that the options name; the split reads only their lists."""
+    images, annotations = getattr(options, f"{kind}_images"), getattr(options, f"{kind}_annotations")
     if not images:
         return Words()
     words = (f"--{kind}-images", str(images), f"--{kind}-annotations", str(annotations))
     return Words(words, {f"{kind}-annotations": Path(annotations)})
 
 
-def _test_words(args: argparse.Namespace) -> dict[str, Words]:
+def _test_words(options: PipelineOptions) -> dict[str, Words]:
+    """Return what the placeholders of test photos stand for, where there are some."""
+    wider = {
+        "images": ("test-wider-images", options.test_wider_images),
+        "ground-truth": ("test-ground-truth", options.test_ground_truth),
+        "image-list": ("test-image-list", options.test_image_list),
+    }
+    landmarks = {
+        "landmark-images": ("test-landmark-images", options.test_landmark_images),
+        "landmark-annotations": ("test-landmark-annotations", options.test_landmark_annotations),
+    }
     found = {}
-    if args.test_wider_images:
-        given = {"images": args.test_wider_images, "ground-truth": args.test_ground_truth}
-        inputs = {"test-wider-images": given["images"], "test-ground-truth": given["ground-truth"]}
-        if args.test_image_list:
-            given["image-list"] = inputs["test-image-list"] = args.test_image_list
-        words = tuple(word for name, value in given.items() for word in (f"--{name}", str(value)))
-        found["test_wider"] = Words(words, {name: Path(value) for name, value in inputs.items()})
-    if args.test_landmark_images:
-        images, annotations = args.test_landmark_images, args.test_landmark_annotations
-        words = ("--landmark-images", images, "--landmark-annotations", annotations)
-        inputs = {"test-landmark-images": images, "test-landmark-annotations": annotations}
-        found["test_landmarks"] = Words(words, {name: Path(value) for name, value in inputs.items()})
+    for name, table in zip(TESTS, (wider, landmarks)):
+        given = {option: (read, Path(path), str(path)) for option, (read, path) in table.items() if path}
+        words = tuple(word for option, (_, _, text) in given.items() for word in (f"--{option}", text))
+        if given:
+            found[name] = Words(words, {read: path for read, path, _ in given.values()})
     return found
 
 
-def _evaluations(recipe: Recipe, args: argparse.Namespace) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _evaluations(recipe: PipelineRecipe, options: PipelineOptions) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the evaluations: on test photos where there are some, else on the development photos."""
     rest = ("--model", "{model}", "--out", "{out}")
-    if args.test_wider_images:
+    if options.test_wider_images:
         yield names.TEST_WIDER, ("evaluate", "wider", "{test_wider}", *rest)
     else:
         yield names.DEVELOPMENT, ("evaluate", "boxes", "{development_boxes}", *rest)
-    if args.test_landmark_images:
+    if options.test_landmark_images:
         yield names.TEST_LANDMARKS, ("evaluate", "landmarks", "{test_landmarks}", *rest)
-    elif args.landmark_images and recipe.uses("photos", "landmark_photos"):  # or the nets know no points
+    elif options.landmark_images and recipe.uses("photos", "landmark_photos"):  # or the nets have no landmark head
         yield names.DEVELOPMENT_LANDMARKS, ("evaluate", "landmarks", "{development_landmarks}", *rest)
 
 
-def _step(name: str, words: Sequence[str], table: dict[str, Words], args: argparse.Namespace, seed: int) -> Step:
+def _step(name: str, words: Sequence[str], table: dict[str, Words], options: PipelineOptions, seed: int) -> Step:
     """Fill in one line's placeholders and the options that it does not have."""
-    words = [*words, *_common(words, args, seed)]
-    own = {names.OUT: str(_folder(Path(args.out), name)), names.MODEL: table[names.MODEL].words[0]}
+    words = [*words, *_common(words, options, seed)]
+    own = {names.OUT: str(_folder(Path(options.out), name)), names.MODEL: table[names.MODEL].words[0]}
     there = [found for word in words for found in PLACEHOLDER.findall(word)]
     makes_model = table[names.MODEL].step == name
     places = [place for place in own if place in there and (place == names.OUT or makes_model)]
@@ -203,11 +206,11 @@ def _step(name: str, words: Sequence[str], table: dict[str, Words], args: argpar
     return Step(name, tuple(words), tuple(command), outputs, reads, tests=any(key in TESTS for key in there))
 
 
-def _common(words: Sequence[str], args: argparse.Namespace, seed: int) -> list[str]:
+def _common(words: Sequence[str], options: PipelineOptions, seed: int) -> list[str]:
     """Return the options that every command gets, or every training, unless it has its own."""
-    wanted: dict[str, Optional[object]] = {"--seed": seed if args.seed is None else args.seed}
+    wanted: dict[str, Optional[object]] = {"--seed": seed if options.seed is None else options.seed}
     if words[0] == "train":
-        wanted.update({"--devices": args.devices, "--threads": args.threads})
+        wanted.update({"--devices": options.devices, "--threads": options.threads})
     there = {word.partition("=")[0] for word in words}
     return [
         word
@@ -224,7 +227,7 @@ def openmp_threads(step: Step) -> Optional[str]:
     return os.environ.get("OMP_NUM_THREADS")
 
 
-def _check(recipe: Recipe, step: Step) -> None:
+def _check(recipe: PipelineRecipe, step: Step) -> None:
     """Let the command look at its options now, not after hours."""
     said = io.StringIO()
     try:

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.pipeline.options import PipelineOptions
 from gluon_mtcnn.tools.pipeline.recipe import find_recipe, read_recipe, shipped_folder
 from gluon_mtcnn.tools.pipeline.steps import make_steps
 
@@ -47,11 +47,9 @@ def test_recipes_that_ship(name, checkout):
 
 
 @pytest.mark.parametrize("name", ["default", "quick"])
-@pytest.mark.parametrize("points", [[], ["--landmark-images", "photos", "--landmark-annotations", "points.txt"]])
-def test_commands_take_the_options_of_recipes_that_ship(name, points, tmp_path):
-    photos = ["--wider-images", "photos", "--wider-annotations", "faces.txt", "--out", str(tmp_path)]
-    args, _ = cli.parse(["pipeline", *photos, *points])
-    steps = make_steps(read_recipe(find_recipe(name)), args)
+@pytest.mark.parametrize("landmarks", [{}, {"landmark_images": "photos", "landmark_annotations": "landmarks.txt"}])
+def test_commands_take_the_options_of_recipes_that_ship(name, landmarks, tmp_path):
+    steps = make_steps(read_recipe(find_recipe(name)), PipelineOptions(tmp_path, "photos", "faces.txt", **landmarks))
     assert {"pnet", "rnet", "onet", "thresholds"} <= {step.name for step in steps}
 
 
