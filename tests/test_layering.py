@@ -134,6 +134,30 @@ def test_a_planted_cycle_and_an_upward_import_are_seen(checkout, tmp_path, lazy)
     assert upward(graph) == ["core.files.d -> core.nets.e"]
 
 
+def parsed_options(path):
+    """Yield the lines where a file handles parsed options: argparse.Namespace, or a parameter called args."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, (ast.Attribute, ast.alias)):
+            if "Namespace" in (getattr(node, "attr", ""), getattr(node, "name", "")):
+                yield node.lineno
+        elif isinstance(node, ast.arguments):
+            named = (*node.posonlyargs, *node.args, *node.kwonlyargs)  # without *args, which has another meaning
+            yield from (argument.lineno for argument in named if argument.arg == "args")
+
+
+def test_parsed_options_end_in_commands(checkout):
+    """What a command does, a function does: it takes a dataclass of options, which a notebook can fill as well."""
+    for name, path in modules(checkout).items():
+        if name.rpartition(".")[2] != "command" and name != "tools.cli.main":
+            assert not list(parsed_options(path)), path
+
+
+def test_parsed_options_are_seen(tmp_path):
+    code = "import argparse\ndef f(args: argparse.Namespace): pass\nfrom argparse import Namespace\ndef g(*args): pass"
+    (tmp_path / "a.py").write_text(code)
+    assert sorted(parsed_options(tmp_path / "a.py")) == [2, 2, 3]
+
+
 def test_mxnet_is_imported_in_one_place(checkout):
     for name, path in modules(checkout).items():
         if name != "core.backend.runtime":
