@@ -1,7 +1,8 @@
 """The command ``gluon-mtcnn``: finds the command's module, parses, runs, and turns errors into one line and a code.
 
 A command module has a docstring, ``add_arguments(parser)`` and ``run(args) -> int``, and imports nothing slow (MXNet,
-matplotlib) before ``run``. Exit codes: 0 done, 1 our own failure, 2 bad usage or input, 130 after Ctrl-C.
+matplotlib) before ``run``. Its ``COMMON`` names the common options that it uses; it accepts all of them.
+Exit codes: 0 done, 1 our own failure, 2 bad usage or input, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, object]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    add_common(parser, getattr(module, "SEED", DEFAULT_SEED))
+    add_common(parser, module.COMMON, getattr(module, "SEED", DEFAULT_SEED))
     return parser.parse_args(rest), module
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
@@ -14,6 +14,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 
 DEFAULT_SEED = 0
+COMMON = ("seed", "num_workers", "quiet")  # a command's own COMMON names those that it uses
 Options = TypeVar("Options")
 
 
@@ -22,19 +23,28 @@ def default_workers() -> int:
     return os.cpu_count() or 1
 
 
-def add_common(parser: argparse.ArgumentParser, seed: Optional[int] = DEFAULT_SEED) -> None:
-    """Add --seed, --num-workers, --quiet and -v; without a default `seed` the command has one from elsewhere."""
+def add_common(parser: argparse.ArgumentParser, used: Collection[str], seed: Optional[int] = DEFAULT_SEED) -> None:
+    """Add --seed, --num-workers, --quiet and -v, which every command accepts.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    used : collection of str
+        Those of `COMMON` that the command uses; its help does not show the others.
+    seed : int, optional
+        Default of --seed; None: a recipe's.
+    """
     group = parser.add_argument_group("common options")
+
+    def add(name: str, text: str, **settings: Any) -> None:
+        option = f"--{name.replace('_', '-')}"
+        group.add_argument(option, help=text if name in used else argparse.SUPPRESS, **settings)
+
     text = "default: the recipe's" if seed is None else "default %(default)s"
-    group.add_argument("--seed", type=non_negative_int, default=seed, metavar="N", help=text)
-    group.add_argument(
-        "--num-workers",
-        type=positive_int,
-        default=default_workers(),
-        metavar="N",
-        help="worker processes where a command uses them (default: one a core, %(default)s)",
-    )
-    group.add_argument("--quiet", action="store_true", help="no progress bars")
+    add("seed", text, type=non_negative_int, default=seed, metavar="N")
+    text = "worker processes or threads (default: one for each core, %(default)s)"
+    add("num_workers", text, type=positive_int, default=default_workers(), metavar="N")
+    add("quiet", "no progress bars", action="store_true")
     group.add_argument("-v", "--verbose", action="store_true", help="log more to stderr")
 
 

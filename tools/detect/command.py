@@ -23,6 +23,7 @@ from gluon_mtcnn.tools.detect.output_options import OutputOptions
 from gluon_mtcnn.tools.detect.outputs import stdout_file
 from gluon_mtcnn.tools.detect.run import DetectOptions, detect_to_files
 
+COMMON = ("num_workers", "quiet")
 log = logging.getLogger(__name__)
 
 

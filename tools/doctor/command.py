@@ -25,6 +25,7 @@ from gluon_mtcnn.tools.doctor.finding import FIX, NOTE, OK, Finding
 from gluon_mtcnn.tools.doctor.mxnet import gpu_findings, mxnet_builds, mxnet_findings, try_mxnet
 from gluon_mtcnn.tools.doctor.requirements import find_requirement, installed_version, is_within
 
+COMMON = ()
 OLDEST, NEWEST = (3, 9), (3, 12)  # Python, both of them tried
 MODULES = {  # package -> module, of those without which little works
     "numpy": "numpy",

@@ -27,6 +27,7 @@ from gluon_mtcnn.tools.cli.options import DEFAULT_SEED, existing_dir, non_negati
 from gluon_mtcnn.tools.launch.job import Host, Job, JobLostError, read_hosts
 from gluon_mtcnn.tools.launch.watch import DEAD_SECONDS, STALL_SECONDS, Limits
 
+COMMON = ("seed",)
 logger = logging.getLogger(__name__)
 
 

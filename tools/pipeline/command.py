@@ -18,6 +18,7 @@ from gluon_mtcnn.tools.pipeline.options import PipelineOptions
 from gluon_mtcnn.tools.pipeline.results import table
 from gluon_mtcnn.tools.pipeline.run import PipelinePlan, plan_pipeline, run_pipeline
 
+COMMON = ("seed", "num_workers", "quiet")
 SEED = None  # the recipe's, unless --seed is given
 
 

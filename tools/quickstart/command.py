@@ -24,6 +24,7 @@ from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticPaths, SyntheticSpec, write_dataset
 from gluon_mtcnn.tools.cli.runner import CommandRunner
 
+COMMON = ("seed", "num_workers", "quiet")
 log = logging.getLogger(__name__)
 PROMISED_RECALL, PROMISED_FALSE_POSITIVES = 0.9, 1.0  # of the test faces; a photo
 MIN_FACE = "20"

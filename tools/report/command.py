@@ -17,6 +17,8 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import replacing_text
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
 
+COMMON = ()
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``report``."""

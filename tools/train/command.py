@@ -22,6 +22,7 @@ from gluon_mtcnn.tools.cli.options import defaults_of, fraction, non_negative_in
 from gluon_mtcnn.tools.train.options import REGRESSIONS, TrainOptions
 from gluon_mtcnn.tools.train.run import sanity, train
 
+COMMON = ("seed", "quiet")
 logger = logging.getLogger(__name__)
 
 

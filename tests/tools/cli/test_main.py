@@ -1,15 +1,18 @@
 import argparse
+import ast
 import dataclasses
+import importlib
 import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.tools.cli import main as cli
-from gluon_mtcnn.tools.cli.options import defaults_of, options_from
+from gluon_mtcnn.tools.cli.options import COMMON, add_common, defaults_of, options_from
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +37,46 @@ def test_every_command_has_help_with_an_example(name, capsys):
     assert stop.value.code == 0
     out = capsys.readouterr().out
     assert f"gluon-mtcnn {name}" in out.split("options:")[0], "the description shows a working example"
-    for option in ("--seed", "--num-workers", "--quiet", "-v"):
-        assert option in out
+    assert "-v, --verbose" in out
+
+
+def used_names(module):
+    """Return the values of the command line that a module reads: as ``args.name``, or by a dataclass of options."""
+    names = set()
+    for node in ast.walk(ast.parse(Path(module.__file__).read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "args":
+            names.add(node.attr)
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "").startswith("options_"):
+            names |= {field.name for field in dataclasses.fields(getattr(module, node.args[0].id))}
+    return names
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_offers_the_common_options_that_the_command_uses(name, capsys):
+    module = importlib.import_module(f"gluon_mtcnn.tools.{cli.COMMANDS[name][0]}.command")
+    assert set(module.COMMON) == set(COMMON) & used_names(module)
+    with pytest.raises(SystemExit):
+        cli.main([*name.split(), "--help"])
+    out = capsys.readouterr().out.split("options:", 1)[1]
+    for option in COMMON:
+        assert (f"--{option.replace('_', '-')}" in out) == (option in module.COMMON)
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_accepts_the_common_options(name):
+    """Scripts of before give them to all commands."""
+    module = importlib.import_module(f"gluon_mtcnn.tools.{cli.COMMANDS[name][0]}.command")
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    for action in parser._actions:
+        action.required = False
+        if not action.option_strings:
+            action.nargs, action.choices = "*", None
+    for group in parser._mutually_exclusive_groups:
+        group.required = False
+    add_common(parser, module.COMMON)
+    args = parser.parse_args(["--seed", "3", "--num-workers", "2", "--quiet", "-v"])
+    assert (args.seed, args.num_workers, args.quiet, args.verbose) == (3, 2, True, True)
 
 
 @dataclasses.dataclass(frozen=True)

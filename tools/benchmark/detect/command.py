@@ -36,6 +36,7 @@ from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector
 from gluon_mtcnn.tools.cli.options import options_from, positive_int
 from gluon_mtcnn.tools.detect.media import find_media
 
+COMMON = ("quiet",)
 log = logging.getLogger(__name__)
 WARM_UP = 3  # photos that every engine sees before the clock runs
 BOX_TOLERANCE, SCORE_TOLERANCE = 1e-2, 1e-4

@@ -26,6 +26,7 @@ from gluon_mtcnn.core.types import INPUT_SIZE
 from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, finish, load_warning, spent
 from gluon_mtcnn.tools.cli.options import positive_int
 
+COMMON = ("seed",)
 log = logging.getLogger(__name__)
 BATCH = 384
 PIECE = 1 << 14  # records that are written together

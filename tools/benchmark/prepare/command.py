@@ -37,6 +37,7 @@ from gluon_mtcnn.prepare_data.synthetic.dataset import SyntheticSpec, write_data
 from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, Spent, anonymous_bytes, finish, load_warning, spent
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, positive_int
 
+COMMON = ("seed", "quiet")
 log = logging.getLogger(__name__)
 TIMES_LONGER = 10  # the list of photos in the memory test
 

@@ -30,6 +30,7 @@ from gluon_mtcnn.tools.benchmark.load.command import write_pack
 from gluon_mtcnn.tools.benchmark.measure import MEGABYTE, Spent, finish, load_warning, spent
 from gluon_mtcnn.tools.cli.options import positive_int
 
+COMMON = ("seed",)
 log = logging.getLogger(__name__)
 ROUND_STEPS = {"pnet": 60, "rnet": 6, "onet": 2}  # about a second
 WARM_UP = 3  # steps

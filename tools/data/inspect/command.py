@@ -16,6 +16,7 @@ from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
 
+COMMON = ()
 SHOWN = 12  # items of a list, and characters of a digest, that the text shows
 
 

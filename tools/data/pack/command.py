@@ -24,6 +24,7 @@ from gluon_mtcnn.core.seanlinx.imdb import read_samples
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
 from gluon_mtcnn.tools.cli.options import existing_dir
 
+COMMON = ("quiet",)
 log = logging.getLogger(__name__)
 CHUNK = 4096
 SIZES = sorted({*INPUT_SIZE.values(), *CELL_STRIDE})

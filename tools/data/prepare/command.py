@@ -36,6 +36,7 @@ from gluon_mtcnn.tools.cli.options import (
 if TYPE_CHECKING:
     from gluon_mtcnn.prepare_data.packing.build import Options, Planner, Source
 
+COMMON = ("seed", "num_workers", "quiet")
 log = logging.getLogger(__name__)
 SEANLINX_COUNTS = (
     float(2**40),

@@ -15,6 +15,7 @@ from typing import Optional
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, fraction, output_dir
 
+COMMON = ("seed",)
 DEFAULT_FRACTION = 0.1
 
 

@@ -16,6 +16,8 @@ from gluon_mtcnn.tools.cli.options import finite_float, non_negative_int
 from gluon_mtcnn.tools.evaluate.boxes.run import BoxesOptions, evaluate_boxes
 from gluon_mtcnn.tools.evaluate.pr_plot import ap_text
 
+COMMON = ("num_workers", "quiet")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``evaluate boxes``."""

@@ -17,6 +17,8 @@ from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE
 from gluon_mtcnn.tools.evaluate.fddb.run import FddbOptions, evaluate_fddb
 from gluon_mtcnn.tools.evaluate.roc.curves import Method, tpr_table
 
+COMMON = ("num_workers", "quiet")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `evaluate fddb`."""

@@ -14,6 +14,8 @@ import argparse
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
 from gluon_mtcnn.tools.evaluate.landmarks.run import THRESHOLDS, LandmarkOptions, evaluate_landmarks
 
+COMMON = ("num_workers", "quiet")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``evaluate landmarks``."""

@@ -14,6 +14,8 @@ from gluon_mtcnn.tools.cli.options import fraction, positive_int
 from gluon_mtcnn.tools.evaluate.roc.curves import tpr_table
 from gluon_mtcnn.tools.evaluate.roc.plot import RocPlotOptions, plot_roc
 
+COMMON = ()
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `plot roc`."""

@@ -20,6 +20,8 @@ from gluon_mtcnn.tools.cli.options import finite_float, fraction, three_threshol
 from gluon_mtcnn.tools.evaluate.stages.run import StagesOptions, evaluate_stages
 from gluon_mtcnn.tools.evaluate.stages.table import tables
 
+COMMON = ("quiet",)
+
 
 def recalls(text: str) -> tuple[float, ...]:
     """Parse ``.97,.95``, a target for P and one for R (an argparse type)."""

@@ -16,6 +16,8 @@ from gluon_mtcnn.tools.evaluate.pr_plot import ap_text
 from gluon_mtcnn.tools.evaluate.wider.protocol import SettingResult
 from gluon_mtcnn.tools.evaluate.wider.run import WiderOptions, evaluate_wider
 
+COMMON = ("num_workers", "quiet")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``evaluate wider``."""

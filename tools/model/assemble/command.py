@@ -17,6 +17,8 @@ from gluon_mtcnn.core.files.atomic import PathLike, read_json, write_json
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.options import existing_dir, output_dir
 
+COMMON = ()
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``assemble``."""

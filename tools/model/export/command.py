@@ -14,6 +14,8 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.tools.cli.detector_options import open_model
 from gluon_mtcnn.tools.cli.options import non_negative_int, output_dir
 
+COMMON = ()
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's options."""

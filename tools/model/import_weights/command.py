@@ -18,6 +18,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.options import non_negative_int, output_dir
 
+COMMON = ()
 log = logging.getLogger(__name__)
 FORMATS = ("seanlinx", "mxnet-det", "caffe")
 
