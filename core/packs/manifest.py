@@ -104,7 +104,7 @@ def manifest_entry(folder: PathLike, set_name: str) -> dict[str, Any]:
     """Return a set's entry, its fields checked; empty where nobody wrote one (packs of other programs)."""
     path = Path(folder) / MANIFEST_NAME
     entry = read_manifest(folder)["sets"].get(set_name, {}) if path.exists() else {}
-    for name, limit in {"size": range(1, MAX_SIZE + 1), "count": range(recordio.MAGIC)}.items() if entry else ():
+    for name, limit in {"size": range(1, MAX_SIZE + 1), "count": range(recordio.MAGIC + 1)}.items() if entry else ():
         value = entry.get(name)
         if type(value) is not int or value not in limit:  # a range looks for anything but an int number by number
             wanted = f"{limit[0]}..{limit[-1]}"

@@ -11,7 +11,7 @@ import contextlib
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from reprlib import repr as short  # of what a pickle holds: its own repr could be endless
+from reprlib import repr as shortened  # of what a pickle holds: its own repr could be endless
 from typing import Any, Optional
 
 import numpy as np
@@ -149,6 +149,14 @@ def parse_cache(rows: Any, path: PathLike) -> list[Entry]:
         for i, target in zip(points, _stack_checked(points, 10, f"{path}: landmark_target")):
             entries[i]["landmark_target"] = target
     return entries
+
+
+def short(value: object) -> str:
+    """Describe a value of a pickle in a message."""
+    try:
+        return shortened(value)
+    except ValueError:  # a number of thousands of digits
+        return f"a {type(value).__name__} that is too long to print"
 
 
 def _check_row(row: object, training: bool, where: str) -> None:

@@ -395,7 +395,7 @@ class TestDamage:
         [
             ({"count": 9}, "expected count 9 as in manifest.json, got 10"),
             ({"size": 24}, "expected size 24 as in manifest.json, got 12"),
-            ({"count": "10"}, r"manifest.json: sets.train.count: expected 0..3470205705, got '10'"),
+            ({"count": "10"}, r"manifest.json: sets.train.count: expected 0..3470205706, got '10'"),
             ({"size": None}, r"manifest.json: sets.train.size: expected 1..1024, got None"),
             ({"payload": "gif"}, r"manifest.json: sets.train.payload: expected bmp, jpg, png, got 'gif'"),
         ],

@@ -103,6 +103,11 @@ def test_a_target_that_is_no_numbers_is_an_input_error(target):
         parse_cache(loads(pickle.dumps(rows, 2)), "x.pkl")
 
 
+def test_a_label_too_long_to_print_is_an_input_error():
+    with pytest.raises(InputError, match="row 0: expected label 1, 0, -1 or -2, got "):
+        parse_cache(loads(pickle.dumps([{"image": "a", "label": 1 << 20000}], 2)), "x.pkl")
+
+
 def nested(start: bytes, step: bytes) -> bytes:
     """Put on the stack what has sixty levels, each of which holds the one before twice: 2**60 to hash."""
     levels = b"".join(step % (i, i, i + 1) + b"0" for i in range(60))  # each is remembered, and popped

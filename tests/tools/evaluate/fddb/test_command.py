@@ -3,6 +3,8 @@
 import json
 import math
 import shutil
+import struct
+import zlib
 
 import cv2
 import numpy as np
@@ -575,3 +577,22 @@ def test_without_a_folder_the_values_of_the_files_come_back_and_no_file(small_se
     assert 0 < result.cont.tpr[0] < 1 / 3
     assert result.ap == {"FDDB-fold-01": 0.5, "FDDB-fold-02": 0.0}
     assert result.mean_ap == 0.25
+
+
+def png_head(width: int, height: int) -> bytes:
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)), (b"IDAT", b""))
+    coded = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(coded)
+
+
+@pytest.mark.filterwarnings("error")  # Pillow's, of large images
+def test_sizes_of_files_have_the_limit_of_sizes_in_a_list(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_head(1 << 14, 1 << 14))
+    (tmp_path / "b.png").write_bytes(png_head(1 << 14, (1 << 14) + 1))
+    (tmp_path / "sizes.txt").write_text(f"a {1 << 14} {1 << 14}\n")
+    assert image_sizes({"a": tmp_path / "a.png"}) == read_sizes(tmp_path / "sizes.txt") == {"a": (1 << 14, 1 << 14)}
+    with pytest.raises(InputError, match=r"b\.png: expected an image: it has 16384 x 16385 pixels, 268435456 are"):
+        image_sizes({"b": tmp_path / "b.png"})
+    assert image_sizes({"b": tmp_path / "b.png"}, skip_bad=True) == {}
