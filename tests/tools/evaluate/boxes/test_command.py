@@ -28,7 +28,7 @@ def rows(*values):
 def parse(argv):
     parser = ArgumentParser()
     boxes_eval.add_arguments(parser)
-    add_common(parser)
+    add_common(parser, boxes_eval.COMMON)
     return options_with_detector(BoxesOptions, parser.parse_args([str(value) for value in argv]))
 
 

@@ -92,7 +92,7 @@ class Shifted:
 def parse(argv):
     parser = ArgumentParser()
     landmark_eval.add_arguments(parser)
-    add_common(parser)
+    add_common(parser, landmark_eval.COMMON)
     return options_with_detector(LandmarkOptions, parser.parse_args([str(value) for value in argv]))
 
 

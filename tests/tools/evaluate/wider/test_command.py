@@ -36,7 +36,7 @@ def rows(*values):
 def parse(argv):
     parser = ArgumentParser()
     wider_eval.add_arguments(parser)
-    add_common(parser)
+    add_common(parser, wider_eval.COMMON)
     return options_with_detector(WiderOptions, parser.parse_args([str(value) for value in argv]))
 
 
