@@ -12,7 +12,6 @@ import io
 import json
 import logging
 import os
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -72,6 +71,7 @@ _HEAD_FIELDS = ("epoch", "batch", "run", "updates", "history", "best", "seconds"
 def pack_state(state: TrainState) -> bytes:
     """Return a checkpoint as the bytes of its file."""
     head = {"format": FORMAT_VERSION, **{name: getattr(state, name) for name in _HEAD_FIELDS}}
+    head["arrays"] = list(state.arrays)  # one wrong bit in a zip file's directory hides members
     file = io.BytesIO()
     np.savez(file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **state.arrays)
     return file.getvalue()
@@ -91,8 +91,12 @@ def unpack_state(data: bytes, path: PathLike) -> TrainState:
         head = json.loads(arrays.pop("head").tobytes())
         if head["format"] != FORMAT_VERSION:
             raise InputError(f"{path}: expected checkpoint format {FORMAT_VERSION}, got {head['format']!r}")
+        if list(arrays) != head.get("arrays", list(arrays)):
+            raise ValueError("arrays are missing")
         return TrainState(arrays=arrays, **{name: head[name] for name in _HEAD_FIELDS})
-    except (OSError, EOFError, KeyError, TypeError, ValueError, zipfile.BadZipFile) as error:
+    except InputError:
+        raise
+    except Exception as error:  # zipfile, zlib, lzma and NumPy's header parser raise nearly anything
         raise InputError(f"{path}: expected a checkpoint of this program, got a damaged file: {error}") from None
 
 
