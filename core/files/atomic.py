@@ -17,6 +17,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 
 PathLike = Union[str, os.PathLike]
+LONGEST_NAME = 255  # bytes of a file name, in most file systems
 SCRATCH_BYTES = 1 << 18  # smaller arrays are ordinary memory
 
 
@@ -45,12 +46,20 @@ def replacing(path: PathLike) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{path}: its folder cannot be made: {error.strerror}") from None
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = _temporary(path)
     try:
         yield temporary
         move_into_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _temporary(path: Path) -> Path:
+    """Return a hidden name beside `path`: with all of its name, or where that is too long the digest of it."""
+    name = f".{path.name}.{os.getpid()}.tmp"
+    if len(os.fsencode(name)) > LONGEST_NAME:
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()}.{os.getpid()}.tmp"
+    return path.with_name(name)
 
 
 @contextmanager

@@ -224,11 +224,14 @@ class WiderOutput(Output):
 
 
 def wider_name(frame: Frame) -> str:
-    """Return ``event/name.jpg``: the picture's own folder and name; a video is an event of numbered frames."""
+    """Return ``event/name.jpg``: the picture's own folder and name; a video is an event of numbered frames.
+
+    The event of a picture in ``/``, whose folder has no name, is ``root``.
+    """
     if frame.source.kind != "image":
         return f"{Path(frame.source.name).stem}/{frame.index:06d}.jpg"
     path = Path(os.path.abspath(frame.source.path))
-    return f"{path.parent.name}/{path.name}"
+    return f"{path.parent.name or 'root'}/{path.name}"
 
 
 def check_distinct(names: Iterable[str], option: str) -> None:

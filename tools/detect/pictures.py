@@ -161,7 +161,7 @@ def video_file(path: Path, fps: float, shape: tuple[int, ...]) -> Iterator[Calla
         It cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.tmp.{path.name}")  # OpenCV goes by the suffix
+    temporary = path.with_name(f".{os.getpid()}.tmp{path.suffix}")  # OpenCV goes by the suffix
     odd, size = (shape[1] % 2, shape[0] % 2), (shape[1], shape[0])
     even = (size[0] + odd[0], size[1] + odd[1])
     writer = cv2.VideoWriter(str(temporary), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), fps, even)

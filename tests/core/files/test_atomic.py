@@ -31,6 +31,13 @@ def test_read_json_says_what_is_wrong(tmp_path, content, message):
         read_json(tmp_path / "a.json")
 
 
+@pytest.mark.parametrize("name", ["a" * 255, "b" * 251 + ".txt", "\u00e9" * 127])
+def test_a_name_may_have_as_many_bytes_as_the_file_system_allows(tmp_path, name):
+    with replacing_text(tmp_path / name) as file:
+        file.write("x")
+    assert os.listdir(tmp_path) == [name]
+
+
 def test_read_json_names_the_file_that_a_hook_refuses(tmp_path):
     def refuse(pairs):
         raise InputError("no objects")

@@ -3,6 +3,7 @@ import json
 import os
 import re
 import signal
+import sys
 import time
 
 import cv2
@@ -18,6 +19,7 @@ from gluon_mtcnn.tools.cli.detector_options import DetectorOptions
 from gluon_mtcnn.tools.cli.main import main
 from gluon_mtcnn.tools.detect.frames import Choice, detect_frames, shrink
 from gluon_mtcnn.tools.detect.media import Frame, MediaSource
+from gluon_mtcnn.tools.detect.outputs import wider_name
 from gluon_mtcnn.tools.detect.run import DetectOptions, ctrl_c_noted, detect
 from gluon_mtcnn.tools.evaluate.fddb import files as fddb_files
 from gluon_mtcnn.tools.evaluate.wider import files as wider_files
@@ -75,6 +77,35 @@ def test_looks_can_be_saved(model, photos, capsys):
         assert main(["detect", str(photos), "--model", str(model), "--quiet", *more]) == 0
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes on Linux alone")
+def test_names_that_are_no_utf8_or_very_long_go_into_every_output(model, tmp_path):
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    content = cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (60, 80, 3), np.uint8))[1].tobytes()
+    names = [b"caf\xe9.png", b"x" * 250 + b".png"]
+    for name in names:
+        with open(os.path.join(os.fsencode(folder), name), "wb") as file:
+            file.write(content)
+    argv = ["detect", str(folder), "--model", str(model), "--quiet"]
+    for option in ("json", "csv", "fddb", "wider", "draw"):
+        argv += [f"--{option}", str(out / option)]
+    assert main(argv) == 0
+    assert sorted(os.listdir(os.fsencode(out / "draw"))) == sorted(names)
+    written = [name[:-4] + b".txt" for name in names]
+    assert sorted(os.listdir(os.fsencode(out / "wider" / "photos"))) == sorted(written)
+    for name in names:
+        assert name[:-4] + b"\n" in (out / "fddb").read_bytes()
+        assert name in (out / "csv").read_bytes()
+    assert set(json.loads((out / "json").read_text())) == {
+        os.fsdecode(os.path.join(os.fsencode(folder), n)) for n in names
+    }
+
+
+def test_a_picture_whose_folder_has_no_name_has_an_event_all_the_same():
+    assert wider_name(Frame(MediaSource("/x.jpg", "image"))) == "root/x.jpg"
+    assert wider_name(Frame(MediaSource("/a/x.jpg", "image"))) == "a/x.jpg"
 
 
 def test_json_goes_to_stdout_and_choices_apply(model, photos, capsys):

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files.atomic import PathLike, replacing
+from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
+from gluon_mtcnn.core.files.inside import path_inside
 from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
 from gluon_mtcnn.prepare_data.annotations.wider import read_wider
 from gluon_mtcnn.tools.evaluate.detections import check_rows
@@ -185,10 +186,15 @@ def write_text_folder(folder: PathLike, detections: Mapping[str, np.ndarray]) ->
     ----------
     folder : created when missing
     detections : mapping of ``event/name.jpg`` to (n, 5) ``x1 y1 x2 y2 score``
+
+    Raises
+    ------
+    InputError
+        A name leads out of the folder; nothing is written then.
     """
+    paths = {name: path_inside(folder, f"{plain_name(name)}.txt") for name in detections}
     for name, rows in detections.items():
         xywhs = np.concatenate([rows[:, :2], rows[:, 2:4] - rows[:, :2], rows[:, 4:]], axis=1)
         lines = "%.9g %.9g %.9g %.9g %.9g\n" * len(rows) % tuple(xywhs.ravel().tolist())
-        path = Path(folder) / f"{plain_name(name)}.txt"
-        with replacing(path) as temporary:
-            temporary.write_text(f"{name}\n{len(rows)}\n{lines}", encoding="utf-8")
+        with replacing_text(paths[name]) as file:
+            file.write(f"{name}\n{len(rows)}\n{lines}")

@@ -54,6 +54,16 @@ def test_bad_ground_truth(tmp_path, write_wider_truth):
         read_ground_truth(other)
 
 
+@pytest.mark.parametrize("event", ["../../escaped", "/absolute", ""])
+def test_events_that_lead_out_of_the_folder_write_nothing(tmp_path, event):
+    """Event names come from a ground truth .mat, which a stranger may have written."""
+    rows = np.array([[0, 0, 9, 9, 0.5]])
+    out = tmp_path / "a" / "b" / "out"
+    with pytest.raises(InputError, match="out: expected a name of a file below this folder"):
+        write_text_folder(out, {"0--A/good.jpg": rows, f"{event}/x.jpg": rows})
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("name", "plain"),
     [
