@@ -12,6 +12,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.training.config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES, TrainConfig
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, NETS
+from gluon_mtcnn.tools.cli.checks import OptionChecks
 
 REGRESSIONS = ("l2", "smooth_l1")
 CHOICES: dict[str, Collection[Any]] = {
@@ -143,22 +144,14 @@ class TrainOptions:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in (None, *choices):
-                self._refuse(name, f"one of {', '.join(map(str, choices))}")
-        for name in (*ABOVE_ZERO, *NOT_NEGATIVE):
-            value = getattr(self, name)
-            least = "above 0" if name in ABOVE_ZERO else "at least 0"
-            if value is not None and not (0 < value < float("inf") or (value == 0 and name in NOT_NEGATIVE)):
-                self._refuse(name, f"a finite number {least}")
-        for name, length in LENGTHS.items():
+        checks = OptionChecks("train", self)
+        checks.choices(CHOICES)
+        checks.above_zero(ABOVE_ZERO)
+        checks.not_negative(NOT_NEGATIVE)
+        checks.several(LENGTHS)
+        for name in LENGTHS:
             values = getattr(self, name)
-            if values is not None and (len(values) != length or min(values) < 0 or not any(values)):
-                self._refuse(name, f"{length} numbers of at least 0")
             object.__setattr__(self, name, None if values is None else tuple(map(float, values)))
-
-    def _refuse(self, name: str, expected: str) -> None:
-        raise InputError(f"train: {name}: expected {expected}, got {getattr(self, name)!r}")
 
     @property
     def folders(self) -> tuple[Path, ...]:
