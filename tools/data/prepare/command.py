@@ -14,51 +14,40 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterable
-from dataclasses import replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING
 
-from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.packs.manifest import PAYLOADS
-from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE, NETS
+from gluon_mtcnn.core.types import CELL_STRIDE, NETS
+from gluon_mtcnn.prepare_data.sampling.squares import RECIPES
 from gluon_mtcnn.tools.cli.options import (
-    existing_dir,
-    existing_file,
+    defaults_of,
     finite_float,
     fraction,
     non_negative_int,
+    options_from,
     positive_float,
     positive_int,
     three_thresholds,
 )
+from gluon_mtcnn.tools.data.prepare.options import PrepareOptions
 
 if TYPE_CHECKING:
-    from gluon_mtcnn.prepare_data.packing.build import Options, Planner, Source
+    from gluon_mtcnn.tools.data.prepare.run import PrepareResult
 
 COMMON = ("seed", "num_workers", "quiet")
 log = logging.getLogger(__name__)
-SEANLINX_COUNTS = (
-    float(2**40),
-    600_000.0,
-    300_000.0,
-    float(2**40),
-)  # all positives (and landmarks), at most so many others
-TRIES_PER_SQUARE = 6  # about one square around a face in three is a positive, and one in three a part
 LISTED = 20  # skipped photos that are named; the manifest names all
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `prepare`."""
+    parser.set_defaults(**defaults_of(PrepareOptions))
     parser.add_argument("net", choices=NETS, help="the net that the samples are for")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the packs")
-    parser.add_argument("--payload", choices=PAYLOADS, default="bmp", help="of the records (bmp: fastest to read)")
-    parser.add_argument(
-        "--imdb", default="", metavar="ROOT", help="write the Seanlinx layout there too: loose crops, list, cache"
-    )
+    parser.add_argument("--payload", choices=PAYLOADS, help="of the records (bmp: fastest to read)")
+    parser.add_argument("--imdb", metavar="ROOT", help="write the Seanlinx layout there too: loose crops, list, cache")
     parser.add_argument(
         "--cluster",
-        default="",
         metavar="tcp://HOST:PORT",
         help="run on the workers of this Dask scheduler, which must see the same files (default: --num-workers here)",
     )
@@ -68,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos.add_argument(
         "--csv", metavar="FILE", help="own photos: image,x1,y1,x2,y2[,ignore][,landmarks] (docs/prepare.md)"
     )
-    photos.add_argument("--landmark-images", metavar="DIR", help="photos of faces with five points")
+    photos.add_argument("--landmark-images", metavar="DIR", help="photos of faces with five landmarks")
     photos.add_argument("--landmark-annotations", metavar="FILE", help="their CNN_FacePoint or CelebA list")
     photos.add_argument("--seanlinx-images", metavar="DIR", help="photos of an anno.txt of Seanlinx/mtcnn")
     photos.add_argument("--seanlinx-annotations", metavar="FILE", help="the anno.txt: path x1 y1 x2 y2 ...")
@@ -94,24 +83,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-face", type=positive_float, metavar="PX", help="smallest face to look for (20; seanlinx: 24)"
     )
     choice = parser.add_argument_group("samples")
-    choice.add_argument(
-        "--val-fraction", type=fraction, default=0.0, metavar="F", help="share of photos for val.rec (0)"
-    )
+    choice.add_argument("--val-fraction", type=fraction, metavar="F", help="share of photos for val.rec (0)")
     choice.add_argument(
         "--cell",
         type=int,
         choices=CELL_STRIDE,
         help="pnet: side of the samples, and so of what the net looks at (12; 20: cheaper proposals)",
     )
-    choice.add_argument("--recipe", choices=("default", "seanlinx"), default="default", help="constants of sampling")
+    choice.add_argument("--recipe", choices=RECIPES, help="constants of sampling")
     choice.add_argument(
         "--min-face-longer-side",
-        dest="min_face_px",
         type=positive_int,
         metavar="PX",
         help="leave out faces whose longer side is below this (20; seanlinx: 40)",
     )
-    choice.add_argument("--min-face-px", type=positive_int, help=argparse.SUPPRESS)  # the old spelling
+    # the old spelling
+    choice.add_argument("--min-face-px", dest="min_face_longer_side", type=positive_int, help=argparse.SUPPRESS)
     choice.add_argument(
         "--negatives-per-photo", type=non_negative_int, metavar="N", help="at most; default by net and recipe"
     )
@@ -127,10 +114,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="how far right of what they mark the annotated points are (0); then train with --no-landmark-mirror",
     )
-    choice.add_argument("--ratio", default="", metavar="P:N:A:L", help="positive:negative:part:landmark (1:3:1:2)")
-    choice.add_argument("--counts", default="", metavar="P:N:A:L", help="at most so many samples, instead of --ratio")
+    choice.add_argument("--ratio", metavar="P:N:A:L", help="positive:negative:part:landmark (1:3:1:2)")
+    choice.add_argument("--counts", metavar="P:N:A:L", help="at most so many samples, instead of --ratio")
     choice.add_argument(
-        "--ignore", default="", metavar="RULE", help="faces to ignore (blur=2,occlusion=2,invalid=1); none: use all"
+        "--ignore", metavar="RULE", help="faces to ignore (blur=2,occlusion=2,invalid=1); none: use all"
     )
 
 
@@ -151,11 +138,11 @@ def _four_counts(text: str) -> tuple[int, ...]:
 def run(args: argparse.Namespace) -> int:
     """Make the packs; print how many samples of each class they hold."""
     from gluon_mtcnn.prepare_data.executors.processes import WorkerError
-    from gluon_mtcnn.prepare_data.packing.build import prepare
+    from gluon_mtcnn.tools.data.prepare.run import prepare
 
-    options, planner = _options(args), _planner(args)
+    options = _options(args)
     try:
-        result = prepare(planner, _sources(args), args.out, options)
+        result = prepare(options)
     except WorkerError as error:
         print(error, file=sys.stderr)
         return 1
@@ -163,131 +150,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _options(args: argparse.Namespace) -> Options:
-    from gluon_mtcnn.prepare_data.packing.build import Options
-    from gluon_mtcnn.prepare_data.packing.selection import DEFAULT_RATIO, parse_four
+def _options(args: argparse.Namespace) -> PrepareOptions:
+    from gluon_mtcnn.prepare_data.annotations.wider import parse_ignore
+    from gluon_mtcnn.prepare_data.packing.selection import parse_four
 
-    counts = parse_four(args.counts, "--counts") if args.counts else None
-    if counts and args.ratio:
-        raise InputError("--ratio and --counts: expected one of them, got both")
-    if args.val_fraction == 1:
-        raise InputError("--val-fraction: expected less than 1, got 1: nothing would be left to train on")
-    if counts is None and not args.ratio and args.recipe == "seanlinx":
-        counts = SEANLINX_COUNTS
-    return Options(
-        seed=args.seed,
-        val_fraction=args.val_fraction,
-        ratio=parse_four(args.ratio, "--ratio") if args.ratio else DEFAULT_RATIO,
-        counts=counts,
-        strict=args.strict,
-        num_workers=args.num_workers,
-        quiet=args.quiet,
-        cluster=args.cluster,
-        payload=args.payload,
-        imdb=args.imdb,
+    return options_from(
+        PrepareOptions,
+        args,
+        counts=parse_four(args.counts, "--counts") if args.counts else None,
+        ratio=parse_four(args.ratio, "--ratio") if args.ratio else None,
+        ignore=parse_ignore(args.ignore) if args.ignore else None,
     )
 
 
-def _planner(args: argparse.Namespace) -> Planner:
-    from gluon_mtcnn.prepare_data.sampling.squares import RECIPES
-
-    recipe = RECIPES[args.recipe][args.net].with_options(
-        min_face=args.min_face_px, landmark_shift=args.landmark_shift, **_per_face(args.per_face)
-    )
-    if args.net == "pnet" and not args.model:
-        from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
-
-        of_cascade = ("thresholds", "min_face", "mine_rescaled", "own_scores")
-        given = [name for name in of_cascade if getattr(args, name) not in (None, False)]
-        if given:
-            raise InputError(f"prepare pnet: --{given[0].replace('_', '-')} needs --model, whose P-Net is run")
-        recipe = recipe.with_options(negatives=args.negatives_per_photo)
-        return PNetPlanner.for_cell(recipe, args.cell or INPUT_SIZE["pnet"])
-    if args.cell is not None and args.net != "pnet":
-        raise InputError(f"prepare {args.net}: expected no --cell: only P-Nets look at cells")
-    from gluon_mtcnn.prepare_data.mining.hard_examples import MINING, HardExamplePlanner
-
-    options = {"thresholds": args.thresholds, "min_face": args.min_face, "negatives": args.negatives_per_photo}
-    chosen = {name: value for name, value in options.items() if value is not None}
-    if args.own_scores:
-        chosen["own"] = True
-    if args.mine_rescaled:
-        chosen.update(rescale=args.mine_rescaled, seed=args.seed)
-    mining = replace(MINING[args.recipe][args.net], model=_model_folder(args), **chosen)
-    planner = HardExamplePlanner(args.net, recipe, mining, cell=args.cell or 0)
-    return replace(planner, recipe=recipe.for_cell(planner.size)) if args.net == "pnet" else planner
-
-
-def _per_face(most: Optional[tuple[int, ...]]) -> dict[str, Any]:
-    """Return what a recipe's options become when at most so many positives, and parts, a face are asked for."""
-    if most is None:
-        return {}
-    return {"positives": most, "parts": most, "tries": tuple(TRIES_PER_SQUARE * n for n in most)}
-
-
-def _model_folder(args: argparse.Namespace) -> str:
-    """Return the folder of the model that is run."""
-    from gluon_mtcnn.model import DEFAULT_MODEL
-
-    if not args.model and not (DEFAULT_MODEL / "model.json").is_file():
-        raise InputError(f"{DEFAULT_MODEL}: no default model is installed: give --model DIR")
-    return str(args.model or DEFAULT_MODEL)
-
-
-def _sources(args: argparse.Namespace) -> list[Source]:
-    """Return the sources that the options name, in the order of the photos."""
-    from gluon_mtcnn.core.files.atomic import sha256
-    from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE
-    from gluon_mtcnn.prepare_data.annotations.csv_boxes import read_csv
-    from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks
-    from gluon_mtcnn.prepare_data.annotations.seanlinx_anno import read_anno
-    from gluon_mtcnn.prepare_data.annotations.wider import IGNORE, parse_ignore, read_wider
-    from gluon_mtcnn.prepare_data.packing.build import Source
-
-    sources: list[Source] = []
-
-    def add(listed: int, photos: Iterable[Any], **description: Any) -> None:
-        description["sha256"] = sha256(description["annotations"])
-        sources.append(Source(islice(photos, args.limit), listed, description))
-
-    pair = _pair(args, "wider")
-    if pair:
-        ignore = parse_ignore(args.ignore) if args.ignore else IGNORE
-        add(ALL_FACES, read_wider(*pair, ignore), kind="wider", annotations=pair[0], images=pair[1], ignore=ignore)
-    pair = _pair(args, "seanlinx")
-    if pair:
-        add(ALL_FACES, read_anno(*pair), kind="anno", annotations=pair[0], images=pair[1])
-    if args.csv:
-        path = str(existing_file(args.csv, "annotations"))
-        add(ALL_FACES, read_csv(path), kind="csv", annotations=path)
-    pair = _pair(args, "landmark")
-    if pair:
-        add(ONE_FACE, read_landmarks(*pair), kind="landmarks", annotations=pair[0], images=pair[1])
-    if not sources:
-        raise InputError("prepare: expected photos: --wider-images and --wider-annotations, --csv, or another source")
-    return sources
-
-
-def _pair(args: argparse.Namespace, prefix: str) -> tuple[str, str]:
-    """Return (annotations, images) of an annotated set that the options name, or () for none."""
-    images, annotations = getattr(args, f"{prefix}_images"), getattr(args, f"{prefix}_annotations")
-    if images is None and annotations is None:
-        return ()  # type: ignore[return-value]
-    if images is None or annotations is None:
-        raise InputError(f"--{prefix}-images and --{prefix}-annotations: expected both, got one")
-    existing_dir(images, "folder of photos")
-    existing_file(annotations, "annotations")
-    return annotations, images
-
-
-def _print(result: dict[str, Any]) -> None:
-    for name, reason in result["skipped"][:LISTED]:
+def _print(result: PrepareResult) -> None:
+    for name, reason in result.skipped[:LISTED]:
         log.warning("skipped %s: %s", name, reason)
-    if result["skipped"]:
-        more = len(result["skipped"]) - LISTED
+    if result.skipped:
+        more = len(result.skipped) - LISTED
         tail = f" ({more} more are named in manifest.json)" if more > 0 else ""
-        log.warning("%d of %d photos were skipped%s", len(result["skipped"]), result["photos"], tail)
+        log.warning("%d of %d photos were skipped%s", len(result.skipped), result.photos, tail)
     print(f"{'set':<6} {'class':<9} {'planned':>10} {'used':>10}")
-    for set_name, used in result["sets"].items():
+    for set_name, used in result.sets.items():
         for name, count in used.items():
-            print(f"{set_name:<6} {name:<9} {result['planned'][set_name][name]:>10,} {count:>10,}")
+            print(f"{set_name:<6} {name:<9} {result.planned[set_name][name]:>10,} {count:>10,}")
