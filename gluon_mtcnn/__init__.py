@@ -1,4 +1,4 @@
-"""MTCNN face detection on MXNet Gluon: detect, train, evaluate; the names that other programs use.
+"""MTCNN face detection on MXNet Gluon: prepare data, train, detect, evaluate; the names that other programs use.
 
     >>> import cv2
     >>> from gluon_mtcnn import Detector
@@ -32,9 +32,13 @@ if TYPE_CHECKING:  # for editors and type checkers; tests/test_door.py holds thi
     from gluon_mtcnn.core.training.metrics import MultiTaskMetric
     from gluon_mtcnn.core.types import Annotation, Detections
     from gluon_mtcnn.tools.cli.detector_options import DetectorOptions
+    from gluon_mtcnn.tools.data.prepare.options import PrepareOptions
+    from gluon_mtcnn.tools.data.prepare.run import PrepareResult, prepare
     from gluon_mtcnn.tools.evaluate.fddb.run import FddbOptions, FddbResult, evaluate_fddb
     from gluon_mtcnn.tools.evaluate.landmarks.run import LandmarkOptions, LandmarkResult, evaluate_landmarks
     from gluon_mtcnn.tools.evaluate.wider.run import WiderOptions, WiderResult, evaluate_wider
+    from gluon_mtcnn.tools.train.options import TrainOptions
+    from gluon_mtcnn.tools.train.run import TrainResult, train
 
 __version__ = "0.1.0"
 
@@ -52,9 +56,13 @@ _HOME = {
     "core.training.metrics": ("MultiTaskMetric",),
     "core.types": ("Annotation", "Detections"),
     "tools.cli.detector_options": ("DetectorOptions",),
+    "tools.data.prepare.options": ("PrepareOptions",),
+    "tools.data.prepare.run": ("PrepareResult", "prepare"),
     "tools.evaluate.fddb.run": ("FddbOptions", "FddbResult", "evaluate_fddb"),
     "tools.evaluate.landmarks.run": ("LandmarkOptions", "LandmarkResult", "evaluate_landmarks"),
     "tools.evaluate.wider.run": ("WiderOptions", "WiderResult", "evaluate_wider"),
+    "tools.train.options": ("TrainOptions",),
+    "tools.train.run": ("TrainResult", "train"),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 

@@ -19,6 +19,7 @@ from gluon_mtcnn.tools.cli.main import main
 NAMES = [name for name in gluon_mtcnn.__all__ if name != "__version__"]
 WITHOUT_MXNET = ("Annotation", "Detections", "Detector", "DetectorOptions", "IMDB", "InputError", "Model", "Pack")
 WITHOUT_MXNET += ("TrainConfig", "load_model")
+WITHOUT_MXNET += ("PrepareOptions", "PrepareResult", "prepare", "TrainOptions", "TrainResult", "train")
 
 
 def run_python(code, checkout, *options):

@@ -104,6 +104,12 @@ class TrainOptions:
     ------
     InputError
         A value is not one of those listed, or out of range.
+
+    Examples
+    --------
+    >>> options = TrainOptions("pnet", data="packs/12", out="runs/first", epochs=4)
+    >>> options.recipe, options.devices, options.lr
+    ('default', 'cpu', None)
     """
 
     net: str

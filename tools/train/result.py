@@ -28,6 +28,14 @@ class TrainResult:
         Spent in training steps; with the part before a resume.
     summary : dict
         All that summary.json says of the net; empty in a worker of a job that is not its first.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> rows = [{"epoch": 1, "val_loss": 0.6}, {"epoch": 2, "val_loss": 0.5}]
+    >>> result = TrainResult("pnet", Path("runs/first"), rows, best_epoch=2, metrics={"loss": 0.5})
+    >>> result.history[result.best_epoch - 1]["val_loss"] == result.metrics["loss"]
+    True
     """
 
     net: str

@@ -39,10 +39,9 @@ def train(options: TrainOptions) -> TrainResult:
 
     Examples
     --------
-    A notebook trains a P-Net and looks at its best epoch::
-
-        result = train(TrainOptions("pnet", data="packs/12", out="runs/first", epochs=4))
-        result.metrics["mean_accuracy"]
+    >>> result = train(TrainOptions("pnet", data="packs/12", out="runs/first", epochs=1, quiet=True))
+    >>> result.best_epoch, len(result.history)
+    (1, 1)
     """
     _prepare_process(options)
     from gluon_mtcnn.tools.train.session import run_session
@@ -52,6 +51,14 @@ def train(options: TrainOptions) -> TrainResult:
 
 def sanity(options: TrainOptions) -> SanityResult:
     """Learn 20 samples by heart and say how well that went; it takes seconds, writes nothing and finds broken packs.
+
+    Parameters
+    ----------
+    options : TrainOptions
+
+    Returns
+    -------
+    SanityResult
 
     Raises
     ------
