@@ -2,9 +2,11 @@ import cv2
 import numpy as np
 import pytest
 
+from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.seanlinx.imdb import IMDB
 from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.data.pack.run import PackOptions, pack_imdb
 
 LINES = [
     "12/positive/0 1 -0.05 0.11 -0.05 -0.11",
@@ -39,6 +41,23 @@ def test_an_image_list_becomes_a_pack(root, tmp_path):
     np.testing.assert_allclose(rows[0, 1:5], [-0.05, 0.11, -0.05, -0.11])
     np.testing.assert_allclose(rows[3, 5:], np.arange(10) / 10, atol=1e-6)
     np.testing.assert_allclose(packed.images(np.arange(4)).mean(axis=(1, 2, 3)), [0, 20, 40, 60], atol=1)
+
+
+def test_the_function_leaves_what_the_command_leaves(root, tmp_path):
+    result = pack_imdb(PackOptions(root, "train_12", tmp_path / "function", quiet=True))
+    assert pack(root, tmp_path / "command") == 0
+    for name in ("train.rec", "train.idx", "manifest.json"):
+        assert (tmp_path / "function" / name).read_bytes() == (tmp_path / "command" / name).read_bytes()
+    assert (result.folder, result.count, result.listed, result.skipped) == (tmp_path / "function", 4, 4, [])
+    assert result.classes == dict.fromkeys(("positive", "negative", "part", "landmark"), 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"), [({"size": 13}, "size: expected one of"), ({"payload": "gif"}, "payl")]
+)
+def test_bad_values_are_refused_at_once(changed, message):
+    with pytest.raises(InputError, match=f"^pack: {message}"):
+        PackOptions("imdb", "train_12", "out", **changed)
 
 
 def test_a_cache_without_its_list_becomes_the_same_pack(root, tmp_path):
