@@ -8,10 +8,12 @@ import os
 from collections.abc import Collection, Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any, Callable, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, Optional, TypeVar
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files.atomic import PathLike
+
+if TYPE_CHECKING:  # it imports numpy, without which `doctor` still runs
+    from gluon_mtcnn.core.files.atomic import PathLike
 
 DEFAULT_SEED = 0
 COMMON = ("seed", "num_workers", "quiet")  # a command's own COMMON names those that it uses
