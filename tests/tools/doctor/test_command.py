@@ -7,10 +7,11 @@ import pytest
 from gluon_mtcnn.core.backend import cuda
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.tools.cli.main import main
-from gluon_mtcnn.tools.doctor import command as doctor
+from gluon_mtcnn.tools.doctor import environment
 from gluon_mtcnn.tools.doctor.finding import FIX, NOTE, OK, Finding
 from gluon_mtcnn.tools.doctor.mxnet import gpu_findings, mxnet_builds, mxnet_findings, try_mxnet
 from gluon_mtcnn.tools.doctor.requirements import find_requirement
+from gluon_mtcnn.tools.doctor.run import diagnose, guarded
 
 GOOD = {"version": "1.9.1", "features": ["MKLDNN", "OPENMP", "DIST_KVSTORE"], "sum": 6.0, "seconds": 1.0}
 
@@ -29,6 +30,13 @@ def test_every_section_is_printed_and_the_code_is_0(capsys):
     assert f"{next(iter(mxnet_builds()))} {mx.__version__}" in out
     assert "it loads and computes" in out
     assert "could not be looked at" not in out
+
+
+def test_the_findings_are_values():
+    sections = {section.title: section.findings for section in diagnose()}
+    assert len(sections) == 8
+    assert sections["Python"][0].level == OK
+    assert levels(sections["MXNet"])[:2] == [OK, OK]
 
 
 def run_doctor(checkout, tmp_path, module, content):
@@ -125,41 +133,41 @@ def test_no_driver(monkeypatch):
 def test_threads():
     there = os.cpu_count()
     for text, level in (("", NOTE), ("1", OK), (str(there + 1), FIX), ("two", FIX), ("0", FIX), ("-1", FIX)):
-        found = list(doctor.processor_findings({"OMP_NUM_THREADS": text}))
+        found = list(environment.processor_findings({"OMP_NUM_THREADS": text}))
         assert found[1].level == level, text
         assert (level == OK) == (found[1].advice == "")
-    found = list(doctor.processor_findings({"OMP_NUM_THREADS": "1", "MXNET_ENGINE_TYPE": "NaiveEngine"}))
+    found = list(environment.processor_findings({"OMP_NUM_THREADS": "1", "MXNET_ENGINE_TYPE": "NaiveEngine"}))
     assert found[-1] == Finding(NOTE, "MXNET_ENGINE_TYPE=NaiveEngine changes how MXNet works")
 
 
 def test_limits_of_a_container(tmp_path):
-    assert doctor.cgroup_processors(tmp_path) is None
-    assert doctor.cgroup_memory(tmp_path) is None
+    assert environment.cgroup_processors(tmp_path) is None
+    assert environment.cgroup_memory(tmp_path) is None
     (tmp_path / "cpu.max").write_text("150000 100000\n")
     (tmp_path / "memory.max").write_text("1073741824\n")
-    assert doctor.cgroup_processors(tmp_path) == 1
-    assert doctor.cgroup_memory(tmp_path) == 2**30
+    assert environment.cgroup_processors(tmp_path) == 1
+    assert environment.cgroup_memory(tmp_path) == 2**30
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert doctor.cgroup_processors(tmp_path) is None
-    assert doctor.cgroup_memory(tmp_path) is None
+    assert environment.cgroup_processors(tmp_path) is None
+    assert environment.cgroup_memory(tmp_path) is None
 
 
 def test_the_model(tmp_path):
-    (finding,) = doctor.model_findings(tmp_path)
+    (finding,) = environment.model_findings(tmp_path)
     assert finding.what.endswith("has no net")
     for name in ("model.json", "pnet.params", "rnet.params"):
         (tmp_path / name).touch()
-    (finding,) = doctor.model_findings(tmp_path)
+    (finding,) = environment.model_findings(tmp_path)
     assert (finding.level, finding.what) == (NOTE, f"{tmp_path} has pnet, rnet")
     (tmp_path / "onet.params").touch()
-    assert levels(doctor.model_findings(tmp_path)) == [OK]
+    assert levels(environment.model_findings(tmp_path)) == [OK]
 
 
-def test_a_look_that_fails_is_a_line():
+def test_a_check_that_fails_is_a_line():
     def broken():
         yield Finding(OK, "one")
         raise OSError("no /proc here")
 
-    assert levels(doctor._guarded(broken)) == [OK, NOTE]
+    assert levels(guarded(broken)) == [OK, NOTE]
     assert str(Finding(FIX, "what", "advice")) == "  fix   what\n        -> advice"
