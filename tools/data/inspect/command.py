@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.tools.data.inspect.run import describe, problems
 
 COMMON = ()
 SHOWN = 12  # items of a list, and characters of a digest, that the text shows
@@ -30,63 +31,9 @@ def run(args: argparse.Namespace) -> int:
     """Print what is there; return 0."""
     about = describe(Path(args.path))
     print(json.dumps(about, indent=2) if args.json else "\n".join(_lines(about)))
-    for problem in _problems(about):
+    for problem in problems(about):
         raise InputError(f"{args.path}: {problem}")
     return 0
-
-
-def describe(path: Path) -> dict[str, Any]:
-    """Return what is known of a path, by its kind.
-
-    Raises
-    ------
-    InputError
-        There is nothing, it is of no known kind, or it is broken.
-    """
-    if path.is_dir():
-        return _describe_folder(path)
-    if not path.is_file():
-        raise InputError(f"{path}: not found")
-    if path.suffix == ".rec":
-        about = _describe_pack(path.parent)
-        return {**about, "sets": {path.stem: about["sets"][path.stem]}}
-    if path.suffix == ".params":
-        from gluon_mtcnn.tools.data.inspect.model import describe_params
-
-        return describe_params(path)
-    from gluon_mtcnn.tools.data.inspect.files import describe_imglist, describe_pickle
-
-    if path.suffix in (".pkl", ".txt"):
-        return describe_pickle(path) if path.suffix == ".pkl" else describe_imglist(path)
-    raise InputError(f"{path}: expected a .rec, .params, .pkl or .txt file, or the folder of a pack or a model")
-
-
-def _describe_folder(path: Path) -> dict[str, Any]:
-    if (path / "model.json").is_file():
-        from gluon_mtcnn.tools.data.inspect.model import describe_model
-
-        return describe_model(path)
-    if not any(path.glob("*.rec")) and not (path / "manifest.json").is_file():
-        raise InputError(f"{path}: expected a pack (train.rec ...) or a model (model.json), found neither")
-    return _describe_pack(path)
-
-
-def _describe_pack(folder: Path) -> dict[str, Any]:
-    from gluon_mtcnn.core.packs.pack import describe as describe_pack
-
-    return {"kind": "pack", **describe_pack(folder)}
-
-
-def _problems(about: dict[str, Any]) -> Iterator[str]:
-    """Yield in what the files contradict what was written about them."""
-    for name, part in about.get("sets", {}).items():
-        for key, what in (("sha256_matches", "digest"), ("classes_match", "class counts")):
-            if part[key] is False:
-                yield f"{name}.rec has another {what} than manifest.json says"
-        if part["index_matches"] is False:
-            yield f"{name}.idx does not list the {part['count']} records of {name}.rec"
-    if about.get("sha256_matches") is False:
-        yield "its digest is another than detections.json says"
 
 
 def _lines(value: dict[str, Any], indent: str = "") -> Iterator[str]:

@@ -10,6 +10,7 @@ from gluon_mtcnn.core.packs.pack import PackWriter
 from gluon_mtcnn.core.seanlinx.detection_files import write_detections
 from gluon_mtcnn.core.seanlinx.imdb import IMDB
 from gluon_mtcnn.tools.cli.main import main
+from gluon_mtcnn.tools.data.inspect.run import describe, problems
 
 
 def inspect(path, capsys, code=0):
@@ -49,6 +50,13 @@ def test_a_pack(pack, capsys):
     assert "... (100 in all)" in text.out
     assert entry["sha256"] in text.out
     assert inspect(pack / "train.rec", capsys)[0] == about
+
+
+def test_the_function_returns_what_the_command_prints(pack, capsys):
+    assert describe(pack) == inspect(pack, capsys)[0]
+    assert list(problems(describe(pack))) == []
+    (pack / "train.idx").write_text("")
+    assert list(problems(describe(pack))) == ["train.idx does not list the 5 records of train.rec"]
 
 
 def test_a_pack_that_is_not_what_its_manifest_says(pack, capsys):
