@@ -11,11 +11,9 @@ the run, or --annotations and --images say where they are. The page opens offlin
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.files.atomic import replacing_text
-from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
+from gluon_mtcnn.tools.cli.options import options_from
+from gluon_mtcnn.tools.report.run import ReportOptions, write_report
 
 COMMON = ()
 
@@ -31,22 +29,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page and print its path."""
-    from gluon_mtcnn.tools.report.build import build
-    from gluon_mtcnn.tools.report.run_parts import find_parts
-
-    root, out = existing_dir(args.run, "run"), Path(args.out)
-    output_dir(str(out.parent))
-    if out.is_dir():
-        raise InputError(f"{out}: expected the name of a page to write, got a folder")
-    annotations = existing_file(args.annotations, "annotations") if args.annotations else None
-    images = existing_dir(args.images, "photos") if args.images else None
-    parts = find_parts(root)
-    if parts.is_empty():
-        raise InputError(
-            f"{root}: nothing to report: expected packs, a model folder or results of evaluate in it or below"
-        )
-    text = build(parts, args.title or f"Report: {root.resolve().name}", annotations, images)
-    with replacing_text(out) as file:
-        file.write(text)
-    print(out)
+    print(write_report(options_from(ReportOptions, args)))
     return 0

@@ -17,6 +17,7 @@ from gluon_mtcnn.tools.evaluate.stages.counts import FaceSet, at_proposals, stag
 from gluon_mtcnn.tools.evaluate.wider.files import read_ground_truth
 from gluon_mtcnn.tools.report import page, training
 from gluon_mtcnn.tools.report.contact_sheet import BOX_COLOR, GAP, TILE, class_sheets, contact_sheet, sample_tiles
+from gluon_mtcnn.tools.report.run import ReportOptions, write_report
 from gluon_mtcnn.tools.report.run_parts import find_evaluated, find_parts
 from gluon_mtcnn.tools.report.svg_chart import Axis, Line, line_chart, log_ticks, ticks
 from gluon_mtcnn.tools.report.worst_errors import draw_error, worst_false_positives, worst_misses
@@ -41,6 +42,21 @@ def test_a_deleted_pack_is_known_by_its_manifest(tmp_path):
     (tmp_path / "other" / "manifest.json").write_text('{"format": "gluon-mtcnn pipeline", "stages": {}}')
     (tmp_path / "packs" / "12" / "manifest.json").write_text("no JSON")
     assert find_parts(tmp_path).packs == []
+
+
+def test_the_function_leaves_what_the_command_leaves(tmp_path, capsys):
+    with PackWriter(tmp_path / "run" / "pack") as writer:
+        writer.append(np.zeros((2, 12, 12, 3), np.uint8), np.zeros((2, 15), np.float32))
+    path = write_report(ReportOptions(tmp_path / "run", tmp_path / "function.html", title="a page"))
+    assert path == tmp_path / "function.html"
+    command = tmp_path / "command.html"
+    assert main(["report", str(tmp_path / "run"), "--out", str(command), "--title", "a page"]) == 0
+    assert capsys.readouterr().out == f"{command}\n"
+    assert "a page" in path.read_text()
+    assert len(path.read_text()) == len(command.read_text())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="nothing to report"):
+        write_report(ReportOptions(tmp_path / "empty", tmp_path / "page.html"))
 
 
 def test_trainings_are_told_of_once(tmp_path):
