@@ -33,7 +33,7 @@ WITHOUT_MXNET = (
     *("prepare_data.packing", "prepare_data.mining", "prepare_data.synthetic"),
 )
 NEEDING_MXNET = (
-    "core.backend.runtime",
+    *("core.backend.runtime", "core.backend.gluon_cv"),
     *("core.nets.mtcnn", "core.nets.batch_norm", "core.nets.initialise", "core.nets.symbol_graph", "core.nets.zoo"),
     *("core.detection.engine_mxnet", "core.detection.engine_reference"),
     *("core.detection.official_nets", "core.detection.official_cascade"),
@@ -158,10 +158,12 @@ def test_parsed_options_are_seen(tmp_path):
     assert sorted(parsed_options(tmp_path / "a.py")) == [2, 2, 3]
 
 
-def test_mxnet_is_imported_in_one_place(checkout):
-    for name, path in modules(checkout).items():
-        if name != "core.backend.runtime":
-            assert not any(imported.split(".")[0] == "mxnet" for imported in imported_names(path)), path
+@pytest.mark.parametrize(
+    ("package", "place"), [("mxnet", "core.backend.runtime"), ("gluoncv", "core.backend.gluon_cv")]
+)
+def test_mxnet_and_gluoncv_are_imported_in_one_place_each(checkout, package, place):
+    found = modules(checkout).items()
+    assert [name for name, path in found if package in {i.split(".")[0] for i in imported_names(path)}] == [place]
 
 
 IMPORT_WITHOUT_MXNET = """
