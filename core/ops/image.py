@@ -19,9 +19,6 @@ COLORS = ("bgr", "rgb")
 MEAN, SCALE = 127.5, 0.0078125
 WARP_LIMIT = 2**15 - 1  # side of an image that cv2.warpAffine and cv2.remap refuse
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-EXIF_ORIENTATION = 0x0112
-# EXIF orientation -> (transpose, mirror left-right, mirror top-bottom), in that order
-EXIF_TURNS = {2: (0, 1, 0), 3: (0, 1, 1), 4: (0, 0, 1), 5: (1, 0, 0), 6: (1, 1, 0), 7: (1, 1, 1), 8: (1, 0, 1)}
 
 
 def read(path: Union[str, os.PathLike], exif: bool = False) -> np.ndarray:
@@ -74,16 +71,17 @@ def _check_png(data: bytes, path: Union[str, os.PathLike]) -> None:
 
 def _turn_webp(image: np.ndarray, data: bytes) -> np.ndarray:
     """Return a WebP image turned as its EXIF orientation says, which OpenCV does for JPEG and PNG only."""
-    from PIL import Image
+    from PIL import ExifTags, Image, ImageOps
 
+    tag = ExifTags.Base.Orientation
     try:
         with Image.open(io.BytesIO(data)) as file:
-            orientation = file.getexif().get(EXIF_ORIENTATION, 1)
+            orientation = file.getexif().get(tag, 1)
     except (OSError, SyntaxError, ValueError, struct.error):  # EXIF data that mean nothing
         return image
-    transpose, mirror, flip = EXIF_TURNS.get(orientation, (0, 0, 0))
-    image = image.transpose(1, 0, 2) if transpose else image
-    return np.ascontiguousarray(image[:: -1 if flip else 1, :: -1 if mirror else 1])
+    picture = Image.fromarray(image)  # OpenCV's pixels: other decoders round otherwise
+    picture.getexif()[tag] = orientation
+    return np.array(ImageOps.exif_transpose(picture))
 
 
 def as_bgr(image: Any, color: str = "bgr") -> np.ndarray:
