@@ -10,11 +10,12 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
-from gluon_mtcnn.core.packs.pack import ROW_WIDTH, Pack
+from gluon_mtcnn.core.packs.layout import ROW_WIDTH
+from gluon_mtcnn.core.packs.pack import Pack
 
 
 class JoinedRecords:
-    """The records of several packs; see `record_access.StridedRecords` for what the methods return."""
+    """The records of several packs; see `readers.StridedRecords` for what the methods return."""
 
     def __init__(self, packs: Sequence[Pack]) -> None:
         self._packs, self.size = packs, packs[0].size

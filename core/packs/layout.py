@@ -1,10 +1,16 @@
-"""What a record of a training pack is made of, byte by byte (docs/packs.md). Files are `core.packs.pack`'s business."""
+"""What a training pack is made of: the names of its files, and a record byte by byte (docs/packs.md).
+
+`core.packs.writer` writes the files, `core.packs.pack` reads them.
+"""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.packs import recordio
 from gluon_mtcnn.core.types import LABEL_NAMES
 
@@ -22,6 +28,16 @@ _HEAD_FIELDS: list[tuple] = [
     ("row", "<f4", (ROW_WIDTH,)),
 ]
 HEAD_DTYPE = np.dtype(_HEAD_FIELDS)
+
+
+def rec_path(folder: PathLike, set_name: str) -> Path:
+    """Return the path of a set's records."""
+    return Path(folder) / f"{set_name}.rec"
+
+
+def idx_path(folder: PathLike, set_name: str) -> Path:
+    """Return the path of a set's index."""
+    return Path(folder) / f"{set_name}.idx"
 
 
 def record_dtype(size: int) -> np.dtype:

@@ -1,4 +1,4 @@
-"""MXNet's RecordIO container: bytes in, bytes out. What the records mean is `core.packs.pack`'s business.
+"""MXNet's RecordIO container: bytes in, bytes out. What the records mean is `core.packs`' business.
 
 A record is ``magic (4 bytes), length (4), payload, zeros up to a multiple of 4``, little-endian. The top three bits of
 the length word tell a whole record (0) from the first (1), a middle (2) and the last (3) piece of one: dmlc-core cuts a

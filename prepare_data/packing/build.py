@@ -17,7 +17,8 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json, write_json
-from gluon_mtcnn.core.packs.pack import preallocate, rec_path, record_bytes
+from gluon_mtcnn.core.packs.layout import rec_path, record_bytes
+from gluon_mtcnn.core.packs.writer import preallocate
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.executors.dask import ClusterWorkers
 from gluon_mtcnn.prepare_data.executors.processes import UnitRunner, Workers, show_progress

@@ -12,7 +12,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.ops.boxes import sides
-from gluon_mtcnn.core.packs.pack import rec_path, record_bytes
+from gluon_mtcnn.core.packs.layout import rec_path, record_bytes
 from gluon_mtcnn.core.types import ALL_FACES
 from gluon_mtcnn.prepare_data.packing.options import Options
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable

@@ -10,9 +10,10 @@ import numpy as np
 from tqdm import tqdm
 
 from gluon_mtcnn.core.files.atomic import move_into_place
-from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME, read_manifest
-from gluon_mtcnn.core.packs.pack import PackWriter, idx_path, rec_path, set_entry, write_index, write_manifest
+from gluon_mtcnn.core.packs.layout import idx_path, rec_path
+from gluon_mtcnn.core.packs.manifest import MANIFEST_NAME, read_manifest, set_entry, write_manifest
 from gluon_mtcnn.core.packs.readers import open_records
+from gluon_mtcnn.core.packs.writer import PackWriter, write_index
 from gluon_mtcnn.prepare_data.packing.selection import SET_NAMES
 
 CODED = "coded"  # folder of packs that are not BMP

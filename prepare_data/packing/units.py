@@ -24,7 +24,8 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json, replacing, write_json
 from gluon_mtcnn.core.files.mapped import map_file
 from gluon_mtcnn.core.ops import image
-from gluon_mtcnn.core.packs.pack import encode_records, rec_path, write_at
+from gluon_mtcnn.core.packs.layout import encode_records, rec_path
+from gluon_mtcnn.core.packs.writer import write_at
 from gluon_mtcnn.core.types import NETS, Annotation
 from gluon_mtcnn.prepare_data.packing.photo_size import image_size
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable

@@ -20,7 +20,7 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, read_json, write_json
-from gluon_mtcnn.core.packs.pack import rec_path
+from gluon_mtcnn.core.packs.layout import rec_path
 from gluon_mtcnn.core.packs.readers import open_records
 from gluon_mtcnn.core.seanlinx.imdb import cache_file, cache_source, image_path, imglist_path
 from gluon_mtcnn.core.seanlinx.imdb_cache import Entry, manifest_path, to_entries, write_cache

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from gluon_mtcnn.core.packs.pack import PackWriter
+from gluon_mtcnn.core.packs.writer import PackWriter
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.packs.concat import JoinedPack, open_packs
-from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.packs.writer import PackWriter
 from gluon_mtcnn.core.training.loader import BatchLoader
 
 

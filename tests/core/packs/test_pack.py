@@ -14,19 +14,10 @@ from hypothesis import strategies as st
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.packs import recordio
-from gluon_mtcnn.core.packs.pack import (
-    Pack,
-    PackWriter,
-    count_labels,
-    describe,
-    encode_records,
-    preallocate,
-    record_bytes,
-    set_entry,
-    write_at,
-    write_index,
-    write_manifest,
-)
+from gluon_mtcnn.core.packs.layout import encode_records, record_bytes
+from gluon_mtcnn.core.packs.manifest import count_labels, set_entry, write_manifest
+from gluon_mtcnn.core.packs.pack import Pack, describe
+from gluon_mtcnn.core.packs.writer import PackWriter, preallocate, write_at, write_index
 
 MAGIC_BYTES = struct.pack("<I", 0xCED7230A)
 FIRST_PIXEL = 8 + 24 + 60 + 54  # RecordIO's head, IRHeader, 15 floats, BMP's heads

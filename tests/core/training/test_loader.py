@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files import atomic as files
 from gluon_mtcnn.core.ops.image import planar
-from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.packs.writer import PackWriter
 from gluon_mtcnn.core.training import loader as dataset
 from gluon_mtcnn.core.training.augment import AugmentSpec, augment, blur, coarsen, erase, mirror, recolour, turn
 from gluon_mtcnn.core.training.loader import Batch, BatchLoader, prefetched, uniform

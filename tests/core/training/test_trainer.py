@@ -11,7 +11,8 @@ from gluon_mtcnn.core.errors import InputError, NonFiniteLossError
 from gluon_mtcnn.core.nets.initialise import fresh_net, pretrained_net
 from gluon_mtcnn.core.nets.model_folder import save_net
 from gluon_mtcnn.core.nets.mtcnn import flush_denormals, prepare_for_training
-from gluon_mtcnn.core.packs.pack import Pack, PackWriter
+from gluon_mtcnn.core.packs.pack import Pack
+from gluon_mtcnn.core.packs.writer import PackWriter
 from gluon_mtcnn.core.training.checkpoint import newest_state
 from gluon_mtcnn.core.training.config import default_config
 from gluon_mtcnn.core.training.learner import Learner, check_kvstore, dead_kernels, split_batch

@@ -15,7 +15,8 @@ import pytest
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.ops.boxes import decode, iou
 from gluon_mtcnn.core.ops.image import crop_and_resize, read
-from gluon_mtcnn.core.packs.pack import Pack, read_manifest
+from gluon_mtcnn.core.packs.manifest import read_manifest
+from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.seanlinx.imdb import read_samples
 from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE
 from gluon_mtcnn.prepare_data.annotations.wider import read_wider

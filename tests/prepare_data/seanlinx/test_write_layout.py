@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.packs.pack import Pack, encode_records
+from gluon_mtcnn.core.packs.layout import encode_records
+from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.seanlinx.imdb import IMDB
 from gluon_mtcnn.core.seanlinx.imdb_cache import read_cache, read_manifest
 from gluon_mtcnn.core.types import LABEL_NAMES
