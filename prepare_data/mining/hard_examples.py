@@ -46,6 +46,8 @@ from gluon_mtcnn.prepare_data.sampling.squares import (
 
 CHUNK = 8  # photos that are detected in one unit of work
 DETECTIONS, PICKLE, ABOUT = "detections", "detections.pkl", "detections.json"
+MINED = 500  # negatives that a photo without a limit gives, about
+DETECTION_BYTES = 16 << 10  # a photo's detections, in the work folder and in detections.pkl, about
 SMALLEST_SQUARE = 20  # px; smaller detections are no samples (Seanlinx)
 LAST_STAGE = {"pnet": "pnet", "rnet": "pnet", "onet": "rnet"}  # of the cascade that mines for a net
 
@@ -116,6 +118,8 @@ MINING = {
 class HardExamplePlanner:
     """Plans the samples of one photo after another from the detections in a folder, which `gather` fills.
 
+    A `prepare_data.sampling.planner.Planner`.
+
     Attributes
     ----------
     net : {"pnet", "rnet", "onet"}
@@ -135,6 +139,12 @@ class HardExamplePlanner:
     cell: int = 0
 
     inline = False  # MXNet's results depend on its threads: always workers of one thread each
+    gathered_bytes = DETECTION_BYTES
+
+    @property
+    def expected_negatives(self) -> float:
+        """Return about how many mined negatives a photo gives."""
+        return min(self.mining.negatives, MINED)
 
     @property
     def size(self) -> int:

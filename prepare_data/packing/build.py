@@ -40,7 +40,6 @@ from gluon_mtcnn.prepare_data.packing.units import (
     CUT,
     TABLE,
     UNIT,
-    Planner,
     Skipped,
     cut_unit,
     done_path,
@@ -53,6 +52,7 @@ from gluon_mtcnn.prepare_data.packing.units import (
     unit_photos,
 )
 from gluon_mtcnn.prepare_data.packing.work_folder import JOB, begin_job, work_folder
+from gluon_mtcnn.prepare_data.sampling.planner import Planner
 from gluon_mtcnn.prepare_data.seanlinx.write_layout import check_layout, write_layout
 
 __all__ = ["Options", "Source", "prepare"]
@@ -82,7 +82,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
     Parameters
     ----------
     planner : Planner
-        Proposes the samples of each photo; its `gather`, where it has one, runs first (see `gen_hard_example`).
+        Proposes the samples of each photo; its `gather` runs first.
     sources : sequence of Source
     out : path
     options : Options
@@ -108,8 +108,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
         validates = choose_validation(table, options.val_fraction, np.random.default_rng([options.seed, len(table)]))
         check_expected_disk(out, work, table, planner, options)
         with _workers(planner, work, options) as workers:
-            if hasattr(planner, "gather"):
-                planner = planner.gather(work, workers, options.quiet)
+            planner = planner.gather(work, workers, options.quiet)
             while True:
                 skipped = _plan(work, planner, workers, table, options)
                 choice = _choose(work, validates, options)
@@ -124,8 +123,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
                 write_layout(work, options.imdb, counts, size, read_json(work / JOB), workers, options.quiet)
         names = [[table.texts(photo)[1], reason] for photo, reason in skipped]
         metadata.update(photos=len(table), sources=[source.description for source in sources])
-        if hasattr(planner, "finish"):
-            planner.finish(work, out)
+        planner.finish(work, out)
         result = _finish(work, out, size, choice, names, metadata, options)
     return {**result, "photos": len(table)}
 
@@ -133,7 +131,7 @@ def prepare(planner: Planner, sources: Sequence[Source], out: Union[str, Path], 
 def _workers(planner: Planner, work: Path, options: Options) -> Union[Workers, ClusterWorkers]:
     if options.cluster:
         return ClusterWorkers(options.cluster, work)
-    return Workers(options.num_workers, getattr(planner, "inline", True))
+    return Workers(options.num_workers, planner.inline)
 
 
 def _write_table(work: Path, sources: Sequence[Source], description: dict[str, Any], strict: bool) -> PhotoTable:
@@ -216,10 +214,9 @@ def _choose(work: Path, validates: np.ndarray, options: Options) -> Choice:
 def _check_choice(choice: Choice, planner: Planner, options: Options) -> None:
     """Refuse a training set without faces, and an empty validation set."""
     if choice.used[TRAIN, 0] == 0:
-        recipe = getattr(planner, "recipe", None)
-        smallest = f" of at least {recipe.min_face} px" if recipe else ""
         raise InputError(
-            f"no positive sample: expected faces{smallest} that are not ignored, found none that gives one"
+            f"no positive sample: expected faces of at least {planner.recipe.min_face} px that are not ignored, found "
+            "none that gives one"
         )
     if options.val_fraction and choice.totals[VAL] == 0:
         raise InputError(f"--val-fraction {options.val_fraction:g}: the chosen photos give no sample")

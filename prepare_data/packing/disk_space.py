@@ -17,16 +17,14 @@ from gluon_mtcnn.core.types import ALL_FACES
 from gluon_mtcnn.prepare_data.packing.options import Options
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
 from gluon_mtcnn.prepare_data.packing.selection import SET_NAMES, targets
-from gluon_mtcnn.prepare_data.packing.units import Planner
 from gluon_mtcnn.prepare_data.sampling.candidates import ROW
+from gluon_mtcnn.prepare_data.sampling.planner import Planner
 from gluon_mtcnn.prepare_data.sampling.squares import Recipe, size_class
 
 log = logging.getLogger(__name__)
 RESERVE = 64 << 20
 INDEX_BYTES = 20  # a record's line in .idx, about
 CROP_BYTES, LINE_BYTES = 4096, 400  # a loose crop: a block of the file system, its line in the list and in the cache
-DETECTION_BYTES = 16 << 10  # a photo's detections, in the work folder and in detections.pkl, about
-MINED = 500  # negatives that a photo without a limit gives, about
 FACES = 1 << 14  # faces that are looked at together
 
 
@@ -76,12 +74,9 @@ def check_expected_disk(out: Path, work: Path, table: PhotoTable, planner: Plann
     InputError
         The disk has no room.
     """
-    mining, recipe = getattr(planner, "mining", None), getattr(planner, "recipe", None)
-    if recipe is None:
-        return
-    planned = expected_samples(table, recipe, min(mining.negatives, MINED) if mining else recipe.negatives)
+    planned = expected_samples(table, planner.recipe, planner.expected_negatives)
     used = float(targets(planned, options.ratio, options.counts).sum())
-    other = planned.sum() * ROW.itemsize + (DETECTION_BYTES * len(table) if mining else 0)
+    other = planned.sum() * ROW.itemsize + planner.gathered_bytes * len(table)
     check_disk(out, work, options, planner.size, used, other, "about ")
 
 

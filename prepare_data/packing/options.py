@@ -51,7 +51,7 @@ class Options:
     payload : {"bmp", "jpg", "png"}
         What the records hold.
     imdb : str
-        Also write the Seanlinx layout there (see `gen_imdb`); "" for none.
+        Also write the Seanlinx layout there (see `prepare_data.seanlinx.write_layout`); "" for none.
     """
 
     seed: int = 0

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,32 +29,13 @@ from gluon_mtcnn.core.types import NETS, Annotation
 from gluon_mtcnn.prepare_data.packing.photo_size import image_size
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
 from gluon_mtcnn.prepare_data.packing.selection import CLASSES, SET_NAMES, class_of
-from gluon_mtcnn.prepare_data.sampling.candidates import ROW, Samples, cut, plan_rows
+from gluon_mtcnn.prepare_data.sampling.candidates import ROW, cut, plan_rows
+from gluon_mtcnn.prepare_data.sampling.planner import Planner
 
 UNIT = 32  # photos
 TABLE, PLAN, SKIPPED, CUT = "table", "plan", "skipped", "cut"
 BUFFER = 1 << 19  # bytes of pixels that are encoded and written at once: more is no faster
 Skipped = list[tuple[int, str]]  # photo, reason
-
-
-class Planner(Protocol):
-    """What proposes the samples of a net; see `gen_pnet_data.PNetPlanner`."""
-
-    @property
-    def net(self) -> str:
-        """Return the net that the samples are for."""
-
-    @property
-    def size(self) -> int:
-        """Return the side of the samples, pixels."""
-
-    def describe(self) -> dict[str, Any]:
-        """Return what the samples depend on."""
-
-    def plan(
-        self, photo: int, source: int, annotation: Annotation, width: int, height: int, rng: np.random.Generator
-    ) -> Samples:
-        """Return the samples of a photo."""
 
 
 def unit_count(photos: int) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gluon_mtcnn.core.types import INPUT_SIZE, NEGATIVE, ONE_FACE, PART, POSITIVE, Annotation, Crops
+from gluon_mtcnn.prepare_data.executors.processes import UnitRunner
 from gluon_mtcnn.prepare_data.sampling.candidates import Samples
 from gluon_mtcnn.prepare_data.sampling.landmarks import landmark_samples
 from gluon_mtcnn.prepare_data.sampling.squares import (
@@ -28,7 +30,7 @@ ALL = 1 << 40
 
 @dataclass(frozen=True)
 class PNetPlanner:
-    """Plans the samples of one photo after another; small, so that workers can be sent one.
+    """Plans the samples of one photo after another from its annotation alone; a `planner.Planner`.
 
     Squares lie wholly in the photo, as the P-Net's windows do.
 
@@ -43,6 +45,13 @@ class PNetPlanner:
     size: int = INPUT_SIZE["pnet"]
 
     net = "pnet"
+    inline = True  # nothing here depends on the number of threads
+    gathered_bytes = 0
+
+    @property
+    def expected_negatives(self) -> float:
+        """Return how many random negatives a photo gives."""
+        return self.recipe.negatives
 
     @classmethod
     def for_cell(cls, recipe: Recipe, cell: int) -> PNetPlanner:
@@ -52,6 +61,13 @@ class PNetPlanner:
     def describe(self) -> dict[str, Any]:
         """Return what the samples depend on, for the manifest and for telling runs apart."""
         return {"recipe": self.recipe.describe(), **({"cell": self.size} if self.size != INPUT_SIZE["pnet"] else {})}
+
+    def gather(self, work: Path, workers: UnitRunner, quiet: bool) -> PNetPlanner:
+        """Return the planner itself: annotations are all that it needs."""
+        return self
+
+    def finish(self, work: Path, out: Path) -> None:
+        """Leave nothing: `gather` found nothing."""
 
     def plan(
         self, photo: int, source: int, annotation: Annotation, width: int, height: int, rng: np.random.Generator

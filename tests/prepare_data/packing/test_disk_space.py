@@ -1,19 +1,14 @@
 import os
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE, Annotation
+from gluon_mtcnn.prepare_data.mining.hard_examples import DETECTION_BYTES, MINED, HardExamplePlanner, Mining
 from gluon_mtcnn.prepare_data.packing import disk_space as disk
-from gluon_mtcnn.prepare_data.packing.disk_space import (
-    DETECTION_BYTES,
-    check_disk,
-    check_expected_disk,
-    expected_samples,
-)
+from gluon_mtcnn.prepare_data.packing.disk_space import check_disk, check_expected_disk, expected_samples
 from gluon_mtcnn.prepare_data.packing.options import Options
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
 from gluon_mtcnn.prepare_data.sampling.candidates import ROW
@@ -73,8 +68,8 @@ def test_another_disk_for_the_crops(tmp_path, monkeypatch):
 
 def test_mining_is_refused_before_it_begins(tmp_path, monkeypatch):
     table = table_of(tmp_path)
-    planner = SimpleNamespace(net="rnet", size=24, recipe=RECIPE, mining=SimpleNamespace(negatives=1 << 40))
-    planned = np.array([11, 3 * disk.MINED + 6, 22, 60])
+    planner = HardExamplePlanner("rnet", RECIPE, Mining(negatives=1 << 40))
+    planned = np.array([11, 3 * MINED + 6, 22, 60])
     used = 11 + 33 + 11 + 22
     need = planned.sum() * ROW.itemsize + DETECTION_BYTES * 5 + used * (1876 + 20)
     usage(monkeypatch, disk.RESERVE + need)
