@@ -20,7 +20,9 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 
 MEMORY_LIMIT = 4 << 30  # bytes of address space; the largest of the three nets needs well under one GB
-TIME_LIMIT = 60  # seconds
+FILE_LIMITS = {"prototxt": 1 << 20, "caffemodel": 64 << 20}  # bytes; the largest of the three nets: 3 kB and 1.6 MB
+WORK_LIMIT = 10**11  # additions and multiplications for `probe`; the largest of the three nets needs about 10**8
+CPU_LIMIT = 600  # seconds of processor time, not of the clock, which a busy machine would use up; they need one
 
 
 @dataclass
@@ -50,15 +52,16 @@ def read_caffemodel(prototxt: PathLike, caffemodel: PathLike, side: int) -> Caff
     Raises
     ------
     InputError
-        OpenCV refuses the pair of files, does not survive it, or takes too long.
+        A file is too large, or OpenCV refuses the pair, does not survive it, or would have too much to compute.
     """
+    for path, (kind, most) in zip((prototxt, caffemodel), FILE_LIMITS.items()):
+        size = os.path.getsize(path) if os.path.exists(path) else 0  # what is missing, OpenCV tells
+        if size > most:
+            raise InputError(f"{path}: expected a {kind} of at most {most} bytes, got {size}")
     command = [sys.executable, "-W", "ignore", "-m", __name__, os.fspath(prototxt), os.fspath(caffemodel), str(side)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
     what = f"{caffemodel} with {Path(prototxt).name}"
-    try:
-        done = subprocess.run(command, capture_output=True, env=environment, timeout=TIME_LIMIT, check=False)
-    except subprocess.TimeoutExpired:
-        raise InputError(f"{what}: OpenCV did not read and run this net within {TIME_LIMIT} seconds") from None
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         reason = lines[-1] if done.returncode == 2 and lines else f"the attempt ended with code {done.returncode}"
@@ -71,15 +74,16 @@ def read_caffemodel(prototxt: PathLike, caffemodel: PathLike, side: int) -> Caff
     return CaffeNet(weights, outputs)
 
 
-def _limit_memory() -> None:
-    """Make a damaged file that asks for very much memory fail here, where the platform can do so."""
+def _limit_resources() -> None:
+    """Make a damaged file that asks for very much memory, or has no end, fail here, where the platform can do so."""
     try:
         import resource
     except ImportError:
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    soft = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    for kind, limit in ((resource.RLIMIT_AS, MEMORY_LIMIT), (resource.RLIMIT_CPU, CPU_LIMIT)):
+        _, hard = resource.getrlimit(kind)
+        soft = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _read_and_run(prototxt: str, caffemodel: str, side: str) -> dict[str, np.ndarray]:
@@ -93,6 +97,9 @@ def _read_and_run(prototxt: str, caffemodel: str, side: str) -> dict[str, np.nda
     }
     if not arrays:
         raise ValueError("there are no layers with weights")
+    work = net.getFLOPS((2, 3, int(side), int(side)))
+    if not 0 <= work <= WORK_LIMIT:
+        raise ValueError(f"it takes {work} operations, expected at most {WORK_LIMIT}")
     net.setInput(probe(int(side)))
     last = net.getUnconnectedOutLayersNames()
     return {**arrays, **{f"outputs/{name}": output for name, output in zip(last, net.forward(last))}}
@@ -100,7 +107,7 @@ def _read_and_run(prototxt: str, caffemodel: str, side: str) -> dict[str, np.nda
 
 def main() -> int:
     """Read and run the net named on the command line; return the exit code."""
-    _limit_memory()
+    _limit_resources()
     try:
         arrays = _read_and_run(*sys.argv[1:4])
     except Exception as error:  # whatever it is, the parent wants one line of it

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.convert import caffe
 from gluon_mtcnn.core.convert.official import INTERLEAVE, load_caffe, load_mxnet_det
 from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
@@ -196,3 +197,20 @@ def test_a_prototxt_that_describes_another_net(shared, tmp_path, old, new, messa
     (folder / "det2.prototxt").write_bytes(text.replace(old, new))
     with pytest.raises(InputError, match=rf"det2\.prototxt: .*{message}"):
         load_caffe(folder)
+
+
+@pytest.mark.parametrize("kind", ["prototxt", "caffemodel"])
+def test_a_caffe_file_may_have_as_many_bytes_as_the_limit_says(shared, monkeypatch, kind):
+    files = [shared / "official_caffe" / f"det1.{suffix}" for suffix in ("prototxt", "caffemodel")]
+    size = (shared / "official_caffe" / f"det1.{kind}").stat().st_size
+    monkeypatch.setitem(caffe.FILE_LIMITS, kind, size)
+    assert caffe.read_caffemodel(*files, 12).weights
+    monkeypatch.setitem(caffe.FILE_LIMITS, kind, size - 1)
+    with pytest.raises(InputError, match=rf"det1\.{kind}: expected a {kind} of at most {size - 1} bytes, got {size}"):
+        caffe.read_caffemodel(*files, 12)
+
+
+def test_a_caffe_net_that_computes_too_much_is_refused_before_it_is_run(shared):
+    files = [shared / "official_caffe" / f"det1.{suffix}" for suffix in ("prototxt", "caffemodel")]
+    with pytest.raises(InputError, match=r"it takes \d+ operations, expected at most 100000000000"):
+        caffe.read_caffemodel(*files, 8000)
