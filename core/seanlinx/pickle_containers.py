@@ -2,7 +2,8 @@
 
 A hash is not always cheap: that of a tuple hashes all items anew, so that forty tuples, each of which holds the one
 before twice, take for ever; so does comparing frozensets. Numbers that differ by a multiple of 2**61 - 1 have one hash,
-and each is compared with all before it. Text is safe: its hash is kept, and has a seed that no file knows.
+and each is compared with all before it. Numbers of different hashes can still be in each other's way
+(`pickle_hash_work`). Text is safe: its hash is kept, and has a seed that no file knows.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Union
 import numpy as np
 
 from gluon_mtcnn.core.seanlinx.pickle_budget import Budget
+from gluon_mtcnn.core.seanlinx.pickle_hash_work import SET_NEIGHBOURS, is_cheap
 
 TUPLE_ITEMS = 100  # in a key; hashed anew whenever it is used
 KEY_BITS = 1000  # of a whole number
@@ -60,28 +62,29 @@ class Containers:
 
     def frozenset(self, members: Sequence) -> frozenset:
         """Return a frozenset; its members are known."""
-        self._check(members)
+        self._check(members, SET_NEIGHBOURS)
         return frozenset(members)
 
     def fill(self) -> None:
         """Give the containers that wait what was put into them."""
         for container, items in self._waiting.values():
             if isinstance(container, set):
-                self._check(items)
+                self._check(items, SET_NEIGHBOURS)
                 container.update(items)
                 continue
             if len(items) % 2:
                 raise pickle.UnpicklingError("a dict has a key without a value")
             keys = items[::2]
-            self._check(keys)
+            self._check(keys, 0)
             container.update(zip(keys, items[1::2]))
         self._waiting.clear()
 
-    def _check(self, keys: Sequence) -> None:
+    def _check(self, keys: Sequence, neighbours: int) -> None:
+        """Refuse keys that are costly to hash, or to put in a dict (0 neighbours) or a set (`SET_NEIGHBOURS`)."""
         if not _TEXT.issuperset(map(type, keys)):
             for key in keys:
                 _check_key(key)
-            _check_hashes(keys)
+            _check_hashes(keys, neighbours)
             keys = [key for key in keys if type(key) in _TEXT]
         self._text.take(sum(map(len, keys)))
 
@@ -93,10 +96,15 @@ def _check_key(key: object) -> None:
         raise pickle.UnpicklingError(f"a dict or set has the key {short(key)}, which is refused")
 
 
-def _check_hashes(keys: Sequence) -> None:
-    """Refuse many keys of one hash. They are sorted: a set of the hashes would have the trouble that is looked for."""
+def _check_hashes(keys: Sequence, neighbours: int) -> None:
+    """Refuse many keys of one hash, or that are in each other's way.
+
+    Hashes are sorted: a set of them would have the trouble that is looked for.
+    """
     if len(keys) > SAME_HASH:
         hashes = np.fromiter(map(hash, keys), np.int64, len(keys))
         most = int(np.unique(hashes, return_counts=True)[1].max())
         if most > SAME_HASH:
             raise pickle.UnpicklingError(f"a dict or set has {most} keys of one hash")
+        if not is_cheap(hashes, neighbours, SAME_HASH**2 // 2):
+            raise pickle.UnpicklingError(f"a dict or set has {len(keys)} keys that are in each other's way")
