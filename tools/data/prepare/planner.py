@@ -9,7 +9,7 @@ from typing import Any
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import INPUT_SIZE
 from gluon_mtcnn.model import DEFAULT_MODEL
-from gluon_mtcnn.prepare_data.packing.units import Planner
+from gluon_mtcnn.prepare_data.sampling.planner import Planner
 from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
 from gluon_mtcnn.prepare_data.sampling.squares import RECIPES, Recipe
 from gluon_mtcnn.tools.data.prepare.options import PrepareOptions
