@@ -126,3 +126,12 @@ def test_examples_give_what_they_show(example, examples_folder):
     result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=report.append)
     assert result.failed == 0, "".join(report)
     assert result.attempted > 0
+
+
+def test_the_session_of_the_docs_gives_what_it_shows(checkout, examples_folder):
+    text = (checkout / "docs" / "python.md").read_text()
+    session = doctest.DocTestParser().get_doctest(text, {}, "docs/python.md", "docs/python.md", 0)
+    report = []
+    result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session, out=report.append)
+    assert result.failed == 0, "".join(report)
+    assert result.attempted > 5
