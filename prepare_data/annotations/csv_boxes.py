@@ -19,6 +19,8 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.annotations.box_forms import CORNERS, SIZED, are_fractions, guess_form, refuse_fractions
+from gluon_mtcnn.prepare_data.annotations.left_out import LeftOut
 
 PathLike = Union[str, os.PathLike]
 BOX = ("x1", "y1", "x2", "y2")
@@ -28,7 +30,9 @@ POINTS = tuple(
 _Face = tuple[list[float], bool, list[float]]  # box, ignored, points (NaN where not given)
 
 
-def read_csv(path: PathLike, images: Optional[PathLike] = None) -> Iterator[Annotation]:
+def read_csv(
+    path: PathLike, images: Optional[PathLike] = None, left_out: Optional[LeftOut] = None
+) -> Iterator[Annotation]:
     """Yield the photos of a CSV file in the order of their first lines; lines of a photo need not be together.
 
     Faces without points have NaN landmarks; without the columns `Annotation.landmarks` is None.
@@ -38,12 +42,15 @@ def read_csv(path: PathLike, images: Optional[PathLike] = None) -> Iterator[Anno
     path : path of the CSV file
     images : folder that relative paths start from
         Default: the CSV's own.
+    left_out : LeftOut, optional
+        Counts the faces. This reader leaves none out: a line that is no face is refused.
 
     Raises
     ------
     InputError
         The file is missing, lacks a column, or has a line that is not a face; the message names the line.
     """
+    left_out = LeftOut(path) if left_out is None else left_out
     root = str(Path(path).parent if images is None else images)
     photos: dict[str, list[_Face]] = {}
     try:
@@ -62,7 +69,9 @@ def read_csv(path: PathLike, images: Optional[PathLike] = None) -> Iterator[Anno
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: expected CSV text: {error}") from None
     for name, faces in photos.items():
+        left_out.count(len(faces))
         yield _annotation(name, faces, root, POINTS[0] in columns)
+    left_out.finish()
 
 
 def _check_columns(names: Optional[object], path: str) -> tuple[str, ...]:
@@ -75,8 +84,23 @@ def _check_columns(names: Optional[object], path: str) -> tuple[str, ...]:
     if missing or unknown or len(set(columns)) != len(columns):
         wanted = "image,x1,y1,x2,y2[,ignore][,ten landmark columns]"
         problem = f"without {missing[0]!r}" if missing else f"with {unknown[0]!r}" if unknown else "with one twice"
-        raise InputError(f"{path}:1: expected the columns {wanted}, got {','.join(columns)[:80]!r} {problem}")
+        got = f"got {','.join(columns)[:80]!r} {problem}{_hint(columns)}"
+        raise InputError(f"{path}:1: expected the columns {wanted}, {got}")
     return columns
+
+
+def _hint(columns: tuple[str, ...]) -> str:
+    """Return a sentence about a first line that is none of ours, where it is known what it is."""
+    text = "".join(columns)
+    for mark, name in ((";", "';'"), ("\t", "tabs")):
+        if mark in text:
+            return (
+                f": the columns are separated by {name}, expected ','"
+                " (Excel: save as CSV with commas, or replace them in an editor; decimals have a point)"
+            )
+    if {"w", "h"} <= {name.lower()[:1] for name in columns} and "x2" not in columns:
+        return f": this looks like {SIZED}, expected {CORNERS} with x2 = x + w - 1, y2 = y + h - 1"
+    return ""
 
 
 def _is_blank(row: dict) -> bool:
@@ -95,8 +119,12 @@ def _parse_row(row: dict, columns: tuple[str, ...], where: str) -> tuple[str, Op
     if not any(fields.values()):
         return name, None
     box = [_number(fields[key], key, where) for key in BOX]
+    values = np.array(box)
+    if are_fractions(values):
+        refuse_fractions(values, where)
     if box[2] < box[0] or box[3] < box[1]:
-        raise InputError(f"{where}: expected x1 <= x2 and y1 <= y2, got {' '.join(fields[key] for key in BOX)}")
+        got = " ".join(fields[key] for key in BOX)
+        raise InputError(f"{where}: expected x1 <= x2 and y1 <= y2, got {got}{guess_form(values, CORNERS)}")
     if fields.get("ignore", "") not in ("", "0", "1"):
         raise InputError(f"{where}: ignore: expected 0 or 1, got {fields['ignore']!r}")
     texts = [fields.get(key, "") for key in POINTS]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Optional, TextIO, Union
@@ -22,24 +23,39 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import replacing_text
 from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE, extents, from_xywh
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.annotations.box_forms import (
+    BY_AXIS,
+    SIZED,
+    are_fractions,
+    guess_form,
+    refuse_fractions,
+    separator_hint,
+)
+from gluon_mtcnn.prepare_data.annotations.left_out import WITHOUT_SIZE, LeftOut, check_size
 
 PathLike = Union[str, os.PathLike]
 NUMBERS = 14
 OUTSIDE = 0.1  # of the box's side by which a point may lie outside it
 OVERSIZED = 4.0  # times the points' extent; 2.3 is typical of CNN_FacePoint, its largest is 2.9
+OUT_OF_BOX, TOO_LARGE = "with landmarks outside of their box", "whose box is too large for their landmarks: not used"
 CELEBA_LANDMARKS, CELEBA_BOXES = "landmarks", "bbox"
 
 
 def points_fit(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Return which boxes (n, 4) suit their points (n, 5, 2): all points within, and the box not oversized."""
     size = extents(boxes)
-    slack = OUTSIDE * np.maximum(size, 0)
-    inside = (points >= (boxes[:, :2] - slack)[:, None]) & (points <= (boxes[:, 2:] + slack)[:, None])
     extent = (points.max(axis=1) - points.min(axis=1)).max(axis=1)
-    return inside.all(axis=(1, 2)) & (size > 0).all(axis=1) & (size.max(axis=1) <= OVERSIZED * extent)
+    return points_inside(boxes, points) & (size > 0).all(axis=1) & (size.max(axis=1) <= OVERSIZED * extent)
 
 
-def read_landmarks(path: PathLike, images: PathLike) -> Iterator[Annotation]:
+def points_inside(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return which boxes (n, 4) hold all their points (n, 5, 2), up to `OUTSIDE` of a side."""
+    slack = OUTSIDE * np.maximum(extents(boxes), 0)
+    inside = (points >= (boxes[:, :2] - slack)[:, None]) & (points <= (boxes[:, 2:] + slack)[:, None])
+    return inside.all(axis=(1, 2))
+
+
+def read_landmarks(path: PathLike, images: PathLike, left_out: Optional[LeftOut] = None) -> Iterator[Annotation]:
     """Yield the photos of a list, one face with points each.
 
     Parameters
@@ -48,21 +64,27 @@ def read_landmarks(path: PathLike, images: PathLike) -> Iterator[Annotation]:
         CelebA's is known by its first line, a count.
     images : folder that the listed paths start from
         Whether a photo exists is not looked at.
+    left_out : LeftOut, optional
+        Counts the faces: one whose landmarks do not fit its box is yielded as ignored. Default: one that reports at
+        the end and allows a tenth with landmarks outside of their box.
 
     Raises
     ------
     InputError
-        A file is missing or a line is not what it should be; the message names the line.
+        A file is missing, a line is not what it should be, a box has a negative size or is given in fractions of the
+        photo (the message names the line), or too many landmarks do not fit their boxes.
     """
+    left_out = LeftOut(path) if left_out is None else left_out
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             first = next(file, "")
             if first.strip().isdigit():
-                yield from _read_celeba(file, Path(path), str(images))
+                yield from _read_celeba(file, Path(path), str(images), left_out)
             else:
-                yield from _read_face_points(chain([first], file), str(path), str(images))
+                yield from _read_face_points(chain([first], file), str(path), str(images), left_out)
     except OSError as error:
         raise InputError(f"{error.filename or path}: cannot be read: {error.strerror}") from None
+    left_out.finish()
 
 
 def write_landmarks(path: PathLike, annotations: Iterable[Annotation]) -> int:
@@ -91,12 +113,40 @@ def _numbers(fields: list[str], wanted: int, where: str) -> np.ndarray:
     return values
 
 
-def _annotation(name: str, box: np.ndarray, points: np.ndarray, images: str) -> Annotation:
-    boxes, landmarks = box[None].astype(np.float32), points.reshape(1, 5, 2).astype(np.float32)
-    return Annotation(os.path.join(images, name), boxes, ~points_fit(boxes, landmarks), landmarks, name)
+@dataclass(frozen=True)
+class _Face:
+    """One line: the name of the photo, four numbers of the box in `form`, (5, 2) landmarks, and the line's place."""
+
+    name: str
+    values: np.ndarray
+    form: str
+    points: np.ndarray
+    where: str
+
+    def annotation(self, images: str, left_out: LeftOut) -> Annotation:
+        """Return the annotation; count a face that is ignored since its landmarks do not fit its box."""
+        left_out.count(1)
+        if are_fractions(self.values):
+            refuse_fractions(self.values, self.where)
+        box = self.values[[0, 2, 1, 3]] if self.form == BY_AXIS else from_xywh(self.values[None])[0]
+        boxes, landmarks = box[None].astype(np.float32), self.points[None].astype(np.float32)
+        ignored = ~points_fit(boxes, landmarks)
+        if ignored[0]:
+            self._count(boxes, landmarks, left_out)
+        return Annotation(os.path.join(images, self.name), boxes, ignored, landmarks, self.name)
+
+    def _count(self, boxes: np.ndarray, landmarks: np.ndarray, left_out: LeftOut) -> None:
+        size = extents(boxes)[0]
+        check_size(self.values, size, self.form, self.where, self.points)
+        if size.min() <= 0:
+            left_out.add(WITHOUT_SIZE, self.where)
+        elif points_inside(boxes, landmarks)[0]:
+            left_out.note(TOO_LARGE, self.where)
+        else:
+            left_out.add(OUT_OF_BOX, self.where, guess_form(self.values, self.form, self.points))
 
 
-def _read_face_points(lines: Iterator[str], path: str, images: str) -> Iterator[Annotation]:
+def _read_face_points(lines: Iterator[str], path: str, images: str, left_out: LeftOut) -> Iterator[Annotation]:
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -104,10 +154,12 @@ def _read_face_points(lines: Iterator[str], path: str, images: str) -> Iterator[
         if len(fields) != NUMBERS + 1 or _is_number(fields[0]):
             raise InputError(
                 f"{path}:{number}: expected a path and {NUMBERS} numbers (x1 x2 y1 y2 and five points), "
-                f"got {len(line.split())} fields: {line.strip()[:60]!r}"
+                f"got {len(line.split())} fields: {line.strip()[:60]!r}{separator_hint(line)}"
             )
-        values = _numbers(fields[1:], NUMBERS, f"{path}:{number}")
-        yield _annotation(fields[0].strip().replace("\\", "/"), values[[0, 2, 1, 3]], values[4:], images)
+        where = f"{path}:{number}"
+        values = _numbers(fields[1:], NUMBERS, where)
+        name = fields[0].strip().replace("\\", "/")
+        yield _Face(name, values[:4], BY_AXIS, values[4:].reshape(5, 2), where).annotation(images, left_out)
 
 
 def _is_number(text: str) -> bool:
@@ -118,7 +170,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _read_celeba(points_file: TextIO, path: Path, images: str) -> Iterator[Annotation]:
+def _read_celeba(points_file: TextIO, path: Path, images: str, left_out: LeftOut) -> Iterator[Annotation]:
     boxes_path = path.with_name(path.name.replace(CELEBA_LANDMARKS, CELEBA_BOXES))
     if boxes_path == path or not boxes_path.is_file():
         raise InputError(f"{path}: a CelebA list needs list_bbox_celeba.txt beside it, found none")
@@ -128,18 +180,16 @@ def _read_celeba(points_file: TextIO, path: Path, images: str) -> Iterator[Annot
         for number, (points_line, box_line) in enumerate(zip_longest(points_file, boxes_file), 2):
             face = _celeba_face(points_line, box_line, f"{path}:{number}", f"{boxes_path}:{number}")
             if face is not None:
-                yield _annotation(*face, images)
+                yield face.annotation(images, left_out)
 
 
-def _celeba_face(
-    points_line: Optional[str], box_line: Optional[str], where: str, boxes_where: str
-) -> Optional[tuple[str, np.ndarray, np.ndarray]]:
-    """Return the name, box and points of two lines that belong together; None for headers and blank lines."""
+def _celeba_face(points_line: Optional[str], box_line: Optional[str], where: str, boxes_where: str) -> Optional[_Face]:
+    """Return the face of two lines that belong together; None for headers and blank lines."""
     points_fields, box_fields = (points_line or "").split(), (box_line or "").split()
     if (not points_fields and not box_fields) or "lefteye_x" in points_fields:
         return None
     if not points_fields or not box_fields or points_fields[0] != box_fields[0]:
         raise InputError(f"{boxes_where}: expected the box of {points_fields[:1]}, got {box_fields[:1]}")
-    box = from_xywh(_numbers(box_fields[1:], 4, boxes_where)[None])[0]
-    points = _numbers(points_fields[1:], 10, where)
-    return points_fields[0], box, points
+    values = _numbers(box_fields[1:], 4, boxes_where)
+    points = _numbers(points_fields[1:], 10, where).reshape(5, 2)
+    return _Face(points_fields[0], values, SIZED, points, boxes_where)

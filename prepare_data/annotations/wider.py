@@ -18,6 +18,8 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import replacing_text
 from gluon_mtcnn.core.ops.boxes import MAX_COORDINATE, extents, from_xywh
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.annotations.box_forms import SIZED, separator_hint
+from gluon_mtcnn.prepare_data.annotations.left_out import LeftOut, usable_boxes
 from gluon_mtcnn.prepare_data.annotations.wider_mat import read_mat
 
 PathLike = Union[str, os.PathLike]
@@ -50,10 +52,16 @@ def image_root(folder: PathLike) -> Path:
     return inner if inner.is_dir() else Path(folder)
 
 
-def read_wider(path: PathLike, images: PathLike, ignore: Optional[Mapping[str, int]] = None) -> Iterator[Annotation]:
+def read_wider(
+    path: PathLike,
+    images: PathLike,
+    ignore: Optional[Mapping[str, int]] = None,
+    left_out: Optional[LeftOut] = None,
+) -> Iterator[Annotation]:
     """Yield the photos of a ``*_bbx_gt.txt`` or ``wider_face_train.mat`` in its order.
 
-    Faces without area (a width or height below 1) are left out.
+    Faces without area (a width or height below 1) are left out and counted. A photo's only line that is all zeros
+    stands for no face.
 
     Parameters
     ----------
@@ -62,23 +70,30 @@ def read_wider(path: PathLike, images: PathLike, ignore: Optional[Mapping[str, i
         Whether a photo exists is not looked at.
     ignore : mapping of attribute to int
         A face whose attribute is at least this is marked as ignored; default `IGNORE`.
+    left_out : LeftOut, optional
+        Counts the faces; default: one that reports at the end and allows a tenth.
 
     Raises
     ------
     InputError
-        The file is missing or a line is not what it should be; the message names the line.
+        The file is missing, a line is not what it should be, a face has a negative size or is given in fractions of the
+        photo (the message names the line, of a .mat the photo), or too many faces are left out.
     """
     ignore = IGNORE if ignore is None else ignore
+    left_out = LeftOut(path) if left_out is None else left_out
     root = str(image_root(images))
     if str(path).lower().endswith(".mat"):
         for name, rows in read_mat(str(path), ATTRIBUTES):
+            rows = _without_slips(rows, [f"{path}: {name}: face {i + 1}" for i in range(len(rows))], left_out)
             yield _annotation(name, rows, root, ignore)
+        left_out.finish()
         return
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
-            yield from _read_photos(file, str(path), root, ignore)
+            yield from _read_photos(file, str(path), root, ignore, left_out)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from None
+    left_out.finish()
 
 
 def write_wider(path: PathLike, annotations: Iterable[Annotation]) -> int:
@@ -95,7 +110,9 @@ def write_wider(path: PathLike, annotations: Iterable[Annotation]) -> int:
     return count
 
 
-def _read_photos(file: TextIO, path: str, root: str, ignore: Mapping[str, int]) -> Iterator[Annotation]:
+def _read_photos(
+    file: TextIO, path: str, root: str, ignore: Mapping[str, int], left_out: LeftOut
+) -> Iterator[Annotation]:
     lines = enumerate(file, 1)
     held: Optional[tuple[int, str]] = None  # a line read too far: what follows a count of 0
     while True:
@@ -116,7 +133,8 @@ def _read_photos(file: TextIO, path: str, root: str, ignore: Mapping[str, int]) 
             held = next(lines, None)
             if held and _is_row(held[1]):  # the dummy line
                 held = None
-        yield _annotation(name, _parse_rows(rows, path), root, ignore)
+        values = _without_slips(_parse_rows(rows, path), [f"{path}:{line}" for line, _ in rows], left_out)
+        yield _annotation(name, values, root, ignore)
 
 
 def _is_row(line: str) -> bool:
@@ -138,7 +156,7 @@ def _parse_rows(lines: list[tuple[int, str]], path: str) -> np.ndarray:
     width = 4 if rows and all(len(row) == 4 for row in rows) else COLUMNS
     for (number, line), row in zip(lines, rows):
         if len(row) != width:
-            got = f"{len(row)}: {line.strip()[:60]!r}" if line else "the file's end"
+            got = f"{len(row)}: {line.strip()[:60]!r}{_separator(line)}" if line else "the file's end"
             raise InputError(f"{path}:{number}: expected {width} numbers a face (x y w h and attributes), got {got}")
     try:
         values = np.array(rows, np.float64).reshape(-1, width)
@@ -147,8 +165,13 @@ def _parse_rows(lines: list[tuple[int, str]], path: str) -> np.ndarray:
     if not _are_usable(values):
         number, line = next(item for item, row in zip(lines, rows) if not _are_usable(row))
         expected = f"{width} finite numbers up to {MAX_COORDINATE:g}"
-        raise InputError(f"{path}:{number}: expected {expected}, got {line.strip()[:60]!r}")
+        raise InputError(f"{path}:{number}: expected {expected}, got {line.strip()[:60]!r}{_separator(line)}")
     return values
+
+
+def _separator(line: str) -> str:
+    """Return a hint where the numbers of a face's line, which has no path, are separated by another character."""
+    return separator_hint(f"face {line}")
 
 
 def _are_usable(values: Union[np.ndarray, list[str]]) -> bool:
@@ -158,8 +181,15 @@ def _are_usable(values: Union[np.ndarray, list[str]]) -> bool:
         return False
 
 
+def _without_slips(rows: np.ndarray, places: list[str], left_out: LeftOut) -> np.ndarray:
+    """Return the rows (n, columns) of a photo that have a size; count the others."""
+    if len(rows) == 0 or (len(rows) == 1 and not rows[0, :4].any()):  # zeros stand for no face
+        return np.zeros((0, COLUMNS))
+    kept: np.ndarray = rows[usable_boxes(rows[:, :4], rows[:, 2:4], SIZED, places.__getitem__, left_out)]
+    return kept
+
+
 def _annotation(name: str, rows: np.ndarray, root: str, ignore: Mapping[str, int]) -> Annotation:
-    rows = rows[(rows[:, 2:4] >= 1).all(axis=1)] if len(rows) else np.zeros((0, COLUMNS))
     columns = rows[:, 4:].astype(np.int32).T
     attributes = dict(zip(ATTRIBUTES, columns)) if len(columns) else {}
     ignored = np.zeros(len(rows), bool)

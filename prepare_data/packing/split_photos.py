@@ -14,6 +14,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE, Annotation
 from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks, write_landmarks
+from gluon_mtcnn.prepare_data.annotations.left_out import LeftOut
 from gluon_mtcnn.prepare_data.annotations.wider import read_wider, write_wider
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable, write_table
 from gluon_mtcnn.prepare_data.packing.selection import choose_validation
@@ -71,12 +72,14 @@ def split_photos(
         path_of, write = (faces_path, write_wider) if source == ALL_FACES else (points_path, write_landmarks)
         for part, chosen in ((TRAINING, ~held), (DEVELOPMENT, held)):
             path = path_of(folder, part)
-            counts[path.name] = write(path, compress(_read(source, given), chosen.tolist()))
+            counts[path.name] = write(path, compress(_read(source, given, quiet=True), chosen.tolist()))
     return counts
 
 
-def _read(source: int, given: tuple[PathLike, PathLike]) -> Iterable[Annotation]:
-    return (read_wider if source == ALL_FACES else read_landmarks)(*given)
+def _read(source: int, given: tuple[PathLike, PathLike], quiet: bool = False) -> Iterable[Annotation]:
+    # faces without a usable box are reported here, and are not in the lists that are written
+    left_out = LeftOut(given[0], most=1, quiet=quiet)
+    return (read_wider if source == ALL_FACES else read_landmarks)(*given, left_out=left_out)
 
 
 def _held_out(photos: Iterable[Annotation], source: int, fraction: float, seed: int) -> np.ndarray:

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.annotations.csv_boxes import read_csv
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST, LeftOut
 from gluon_mtcnn.prepare_data.annotations.wider import parse_ignore, read_wider
+from gluon_mtcnn.tools.cli.options import fraction
 
 
-def read_annotations(path: Path, images: Path, ignore: str) -> list[Annotation]:
+def add_max_left_out(parser: argparse.ArgumentParser, default: float) -> None:
+    """Add --max-left-out."""
+    parser.add_argument(
+        "--max-left-out",
+        type=fraction,
+        default=default,
+        metavar="F",
+        help="stop where more than this share of the annotated faces has no usable box; 1: never; default %(default)s",
+    )
+
+
+def read_annotations(
+    path: Path, images: Path, ignore: str, max_left_out: float = MOST, quiet: bool = False
+) -> list[Annotation]:
     """Read CSV (by the suffix ``.csv``) or WIDER's text.
 
     Parameters
@@ -19,6 +35,10 @@ def read_annotations(path: Path, images: Path, ignore: str) -> list[Annotation]:
     images : folder of the photos
     ignore : str
         Which of WIDER's faces to ignore, as `parse_ignore` reads it.
+    max_left_out : float
+        Share of the faces that may have no usable box.
+    quiet : bool
+        Do not report faces that are left out.
 
     Returns
     -------
@@ -28,10 +48,14 @@ def read_annotations(path: Path, images: Path, ignore: str) -> list[Annotation]:
     Raises
     ------
     InputError
-        The file is unreadable, lists no photo, or lists one twice.
+        The file is unreadable, lists no photo, lists one twice, or too many faces are left out.
     """
     is_csv = path.suffix.lower() == ".csv"
-    photos = list(read_csv(path, images) if is_csv else read_wider(path, images, parse_ignore(ignore)))
+    left_out = LeftOut(path, max_left_out, quiet)
+    if is_csv:
+        photos = list(read_csv(path, images, left_out))
+    else:
+        photos = list(read_wider(path, images, parse_ignore(ignore), left_out))
     if not photos:
         raise InputError(f"{path}: expected annotated photos, got none")
     seen: set[str] = set()

@@ -183,7 +183,7 @@ def _read_faces(path: Path, origin: Origin) -> list[Annotation]:
     """Read annotations with the faces ignored that the evaluation ignored; of a ground truth, those not in "hard"."""
     if path.is_dir():
         return _read_truth(path)
-    photos = read_annotations(path, Path(), origin.ignore)
+    photos = read_annotations(path, Path(), origin.ignore, max_left_out=1, quiet=True)
     return [replace(p, ignore=p.ignore | (np.minimum(*sides(p.boxes)) < origin.min_face_px)) for p in photos]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, write_json
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, open_detector
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
 from gluon_mtcnn.tools.evaluate.annotated_photos import read_annotations
@@ -44,6 +45,8 @@ class BoxesOptions:
         WIDER attributes from which a face is ignored, such as ``blur=2,occlusion=2``, or ``none``.
     min_shorter_side : float
         Faces with a shorter side below it, in pixels, are ignored.
+    max_left_out : float
+        Share of the annotated faces that may have no usable box.
     operating_point : float, optional
         Recall and false positives are those above this score. Default with `images`: the model's last threshold;
         with `detections`: all boxes.
@@ -63,6 +66,7 @@ class BoxesOptions:
     missing_as_empty: bool = False
     ignore: str = DEFAULT_IGNORE
     min_shorter_side: float = 0
+    max_left_out: float = MOST
     operating_point: Optional[float] = None
     out: Optional[PathLike] = None
     detector: DetectorOptions = field(default_factory=DetectorOptions)
@@ -112,7 +116,8 @@ def evaluate_boxes(options: BoxesOptions, detector: Any = None) -> BoxesResult:
     if options.out is not None:
         output_dir(str(options.out))
     images = Path() if options.images is None else existing_dir(str(options.images), "photos")
-    annotations = read_annotations(existing_file(str(options.annotations), "annotations"), images, options.ignore)
+    path = existing_file(str(options.annotations), "annotations")
+    annotations = read_annotations(path, images, options.ignore, options.max_left_out)
     found, threshold = _detections(options, annotations, detector)
     summary, curve = score_boxes(annotations, found, threshold, options.min_shorter_side)
     listed = {photo.name: found.get(photo.name, np.zeros((0, 5))) for photo in annotations}

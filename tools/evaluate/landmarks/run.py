@@ -13,6 +13,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, write_json
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.annotations.landmark_lists import read_landmarks
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST, LeftOut
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, open_detector
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
 from gluon_mtcnn.tools.evaluate.detections import existing_photos, iterate_photos
@@ -34,6 +35,8 @@ class LandmarkOptions:
         List of the CNN_FacePoint or CelebA form.
     missing_as_empty : bool
         The faces of a photo without file, or that does not decode, count as misses.
+    max_left_out : float
+        Share of the annotated faces whose landmarks may lie outside of their box.
     out : path, optional
         Folder for landmarks.json and landmarks.png. Default: no file is written.
     detector : DetectorOptions
@@ -52,6 +55,7 @@ class LandmarkOptions:
     landmark_images: PathLike
     landmark_annotations: PathLike
     missing_as_empty: bool = False
+    max_left_out: float = MOST
     out: Optional[PathLike] = None
     detector: DetectorOptions = field(default_factory=DetectorOptions)
     num_workers: int = 1
@@ -163,7 +167,8 @@ def detect_errors(
 
 def _read(options: LandmarkOptions) -> list[Annotation]:
     path = existing_file(str(options.landmark_annotations), "landmark annotations")
-    annotations = list(read_landmarks(path, existing_dir(str(options.landmark_images), "photos")))
+    images = existing_dir(str(options.landmark_images), "photos")
+    annotations = list(read_landmarks(path, images, LeftOut(path, options.max_left_out)))
     if not annotations:
         raise InputError(f"{path}: expected annotated photos, got none")
     for photo in annotations:

@@ -10,6 +10,7 @@ from typing import Any, Optional
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, write_json
 from gluon_mtcnn.core.types import NETS, Annotation
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, open_model
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
 from gluon_mtcnn.tools.evaluate.annotated_photos import read_annotations
@@ -48,6 +49,8 @@ class StagesOptions:
     min_sqrt_area : float, optional
         Faces whose square root of the area, sqrt(w h), is below it, in pixels, are ignored; default: the detector's
         smallest face.
+    max_left_out : float
+        Share of the annotated faces that may have no usable box.
     lowest : three floats
         Where the curves begin.
     out : path, optional
@@ -68,6 +71,7 @@ class StagesOptions:
     last_stage: Optional[str] = None
     ignore: str = DEFAULT_IGNORE
     min_sqrt_area: Optional[float] = None
+    max_left_out: float = MOST
     lowest: tuple[float, ...] = LOWEST
     out: Optional[PathLike] = None
     detector: DetectorOptions = field(default_factory=DetectorOptions)
@@ -151,7 +155,8 @@ def evaluate_stages(options: StagesOptions) -> StagesResult:
 def _read(options: StagesOptions) -> tuple[list[Annotation], FaceSet]:
     """Return the annotated photos, which are all there, and their faces, some of which count."""
     path = existing_file(str(options.wider_annotations), "annotations")
-    annotations = read_annotations(path, existing_dir(str(options.wider_images), "photos"), options.ignore)
+    images = existing_dir(str(options.wider_images), "photos")
+    annotations = read_annotations(path, images, options.ignore, options.max_left_out)
     existing_photos({photo.name: photo.image for photo in annotations}, missing_as_empty=None)
     faces = FaceSet.of(annotations, options.smallest)
     if not faces.counted.any():

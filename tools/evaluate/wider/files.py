@@ -13,6 +13,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, replacing_text
 from gluon_mtcnn.core.files.inside import path_inside
 from gluon_mtcnn.core.ops.image import IMAGE_SUFFIXES
+from gluon_mtcnn.prepare_data.annotations.left_out import LeftOut
 from gluon_mtcnn.prepare_data.annotations.wider import read_wider
 from gluon_mtcnn.tools.evaluate.detections import check_rows
 from gluon_mtcnn.tools.evaluate.text_file import TextFile, whole_number
@@ -137,7 +138,11 @@ def read_image_list(path: PathLike) -> list[str]:
     """
     lines = TextFile(path).lines
     annotated = len(lines) > 1 and whole_number(lines[1]) is not None
-    listed = [photo.name for photo in read_wider(path, "")] if annotated else lines
+    listed = (
+        [photo.name for photo in read_wider(path, "", left_out=LeftOut(path, most=1, quiet=True))]
+        if annotated
+        else lines
+    )
     names = [plain_name(name) for name in listed]
     if not names:
         raise InputError(f"{path}: expected names of photos, got none")
