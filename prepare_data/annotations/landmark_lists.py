@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Optional, TextIO, Union
+from typing import NoReturn, Optional, TextIO, Union
 
 import numpy as np
 
@@ -38,7 +38,7 @@ NUMBERS = 14
 OUTSIDE = 0.1  # of the box's side by which a point may lie outside it
 OVERSIZED = 4.0  # times the points' extent; 2.3 is typical of CNN_FacePoint, its largest is 2.9
 OUT_OF_BOX, TOO_LARGE = "with landmarks outside of their box", "whose box is too large for their landmarks: not used"
-CELEBA_LANDMARKS, CELEBA_BOXES = "landmarks", "bbox"
+CELEBA_LANDMARKS, CELEBA_BOXES = "list_landmarks_celeba.txt", "list_bbox_celeba.txt"
 
 
 def points_fit(boxes: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -78,6 +78,10 @@ def read_landmarks(path: PathLike, images: PathLike, left_out: Optional[LeftOut]
     try:
         with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
             first = next(file, "")
+            if "lefteye_x" in first:
+                raise InputError(
+                    f"{path}: expected CelebA's text lists, {CELEBA_LANDMARKS} with {CELEBA_BOXES} beside it, got a CSV"
+                )
             if first.strip().isdigit():
                 yield from _read_celeba(file, Path(path), str(images), left_out)
             else:
@@ -171,9 +175,7 @@ def _is_number(text: str) -> bool:
 
 
 def _read_celeba(points_file: TextIO, path: Path, images: str, left_out: LeftOut) -> Iterator[Annotation]:
-    boxes_path = path.with_name(path.name.replace(CELEBA_LANDMARKS, CELEBA_BOXES))
-    if boxes_path == path or not boxes_path.is_file():
-        raise InputError(f"{path}: a CelebA list needs list_bbox_celeba.txt beside it, found none")
+    boxes_path = _celeba_boxes(path)
     with open(boxes_path, encoding="utf-8-sig", errors="surrogateescape") as boxes_file:
         next(boxes_file, "")  # the count
         # each line with the same line of the other file
@@ -181,6 +183,30 @@ def _read_celeba(points_file: TextIO, path: Path, images: str, left_out: LeftOut
             face = _celeba_face(points_line, box_line, f"{path}:{number}", f"{boxes_path}:{number}")
             if face is not None:
                 yield face.annotation(images, left_out)
+
+
+def _celeba_boxes(path: Path) -> Path:
+    """Return the list of boxes that belongs to a list of landmarks: of a like name, or of CelebA's own."""
+    if "align" in path.name.lower():
+        _refuse_aligned(path)
+    names = (path.name.replace("landmarks", "bbox"), CELEBA_BOXES)
+    found = [path.with_name(name) for name in names if name != path.name and path.with_name(name).is_file()]
+    if not found:
+        if "bbox" in path.name.lower():
+            raise InputError(f"{path}: expected {CELEBA_LANDMARKS}, got a list of boxes, which is read with it")
+        raise InputError(f"{path}: a CelebA list needs {CELEBA_BOXES} beside it, found none")
+    return found[0]
+
+
+def _refuse_aligned(path: Path) -> NoReturn:
+    """Raise the error about landmarks of CelebA's aligned crops; it says which of the right lists are there."""
+    beside = [name for name in (CELEBA_LANDMARKS, CELEBA_BOXES) if path.with_name(name).is_file()]
+    absent = [name for name in (CELEBA_LANDMARKS, CELEBA_BOXES) if name not in beside]
+    state = [f"{' and '.join(names)} {text}" for names, text in ((beside, "beside it"), (absent, "not found")) if names]
+    raise InputError(
+        f"{path}: the aligned crops of CelebA (img_align_celeba) have no boxes: expected {CELEBA_LANDMARKS} and "
+        f"{CELEBA_BOXES} ({', '.join(state)}), which belong to the photos in img_celeba"
+    )
 
 
 def _celeba_face(points_line: Optional[str], box_line: Optional[str], where: str, boxes_where: str) -> Optional[_Face]:

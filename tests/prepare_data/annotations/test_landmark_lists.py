@@ -44,10 +44,12 @@ def test_boxes_that_do_not_suit_their_points_are_ignored(tmp_path):
     assert photo.ignore[0]
 
 
+HEADER = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
+
+
 def celeba(tmp_path, boxes):
-    header = "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x leftmouth_y rightmouth_x rightmouth_y"
     write(tmp_path, f"2\nimage_id x_1 y_1 width height\n{boxes}", "list_bbox_celeba.txt")
-    return write(tmp_path, f"2\n{header}\na.jpg {POINTS}\nb.jpg {POINTS}\n", "list_landmarks_celeba.txt")
+    return write(tmp_path, f"2\n{HEADER}\na.jpg {POINTS}\nb.jpg {POINTS}\n", "list_landmarks_celeba.txt")
 
 
 def test_celeba(tmp_path):
@@ -63,6 +65,36 @@ def test_celeba_lists_must_agree(tmp_path):
     (tmp_path / "list_bbox_celeba.txt").unlink()
     with pytest.raises(InputError, match=r"needs list_bbox_celeba\.txt beside it"):
         list(read_landmarks(tmp_path / "list_landmarks_celeba.txt", tmp_path))
+
+
+def test_celeba_lists_of_aligned_crops_have_no_boxes(tmp_path):
+    real = celeba(tmp_path, "a.jpg 10 20 50 50\nb.jpg 10 20 50 50\n")
+    aligned = tmp_path / "list_landmarks_align_celeba.txt"
+    aligned.write_text(real.read_text())
+    expected = "expected list_landmarks_celeba.txt"
+    start = f"{aligned}: the aligned crops of CelebA (img_align_celeba) have no boxes: {expected}"
+    end = "which belong to the photos in img_celeba"
+    names = "list_landmarks_celeba.txt and list_bbox_celeba.txt"
+    assert message(aligned) == f"{start} and list_bbox_celeba.txt ({names} beside it), {end}"
+    real.unlink()
+    there = "list_bbox_celeba.txt beside it, list_landmarks_celeba.txt not found"
+    assert message(aligned) == f"{start} and list_bbox_celeba.txt ({there}), {end}"
+
+
+def test_celeba_other_lists_in_its_place(tmp_path):
+    real = celeba(tmp_path, "a.jpg 10 20 50 50\nb.jpg 10 20 50 50\n")
+    assert message(tmp_path / "list_bbox_celeba.txt").endswith(
+        "expected list_landmarks_celeba.txt, got a list of boxes, which is read with it"
+    )
+    csv = write(tmp_path, f"image_id,{','.join(HEADER.split())}\na.jpg,{','.join(POINTS.split())}\n", "celeba.csv")
+    assert "expected CelebA's text lists" in message(csv)
+    assert len(list(read_landmarks(real.rename(tmp_path / "first_points.txt"), tmp_path))) == 2  # the boxes are found
+
+
+def message(path):
+    with pytest.raises(InputError) as caught:
+        list(read_landmarks(path, path.parent))
+    return str(caught.value)
 
 
 def test_real_lists_fit(shared):
