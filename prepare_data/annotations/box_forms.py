@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Callable, NoReturn, Optional
+from typing import Any, Callable, NoReturn, Optional
 
 import numpy as np
 
@@ -12,8 +12,8 @@ from gluon_mtcnn.core.errors import InputError
 
 CORNERS, SIZED, BY_AXIS, BACKWARDS = "x1 y1 x2 y2", "x y w h", "x1 x2 y1 y2", "x2 y2 x1 y1"
 Numbers = tuple[float, float, float, float]
-# form -> the corners x1 y1 x2 y2 of four numbers in it
-FORMS: dict[str, Callable[[float, float, float, float], Numbers]] = {
+# form -> the corners x1 y1 x2 y2 of four numbers, or columns of them, in that form
+FORMS: dict[str, Callable[..., tuple[Any, ...]]] = {
     SIZED: lambda a, b, c, d: (a, b, a + c, b + d),  # the most frequent mistake first
     CORNERS: lambda a, b, c, d: (a, b, c, d),
     BY_AXIS: lambda a, b, c, d: (a, c, b, d),

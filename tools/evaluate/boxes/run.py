@@ -12,6 +12,7 @@ import numpy as np
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, write_json
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.annotations.box_forms import CORNERS
 from gluon_mtcnn.prepare_data.annotations.left_out import MOST
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, open_detector
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
@@ -24,6 +25,7 @@ from gluon_mtcnn.tools.evaluate.detections import (
     write_json_detections,
 )
 from gluon_mtcnn.tools.evaluate.origin import DEFAULT_IGNORE, Origin, write_origin
+from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
 from gluon_mtcnn.tools.evaluate.pr_plot import PrecisionRecallCurve, plot_precision_recall
 
 
@@ -157,6 +159,8 @@ def _read_listed(path: str, annotations: Sequence[Annotation], missing_as_empty:
             f"{path}: no entry for {len(missing)} of {len(annotations)} photos, the first is {missing[0]} "
             "(--missing-as-empty counts them as photos without detections)"
         )
+    rows = [found.get(photo.name, np.zeros((0, 5))) for photo in annotations]
+    warn_of_implausible(rows, [photo.boxes.astype(np.float64) for photo in annotations], CORNERS, path)
     return found
 
 

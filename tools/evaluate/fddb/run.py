@@ -14,11 +14,13 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, replacing, write_json
+from gluon_mtcnn.prepare_data.annotations.box_forms import SIZED
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, open_detector
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file
 from gluon_mtcnn.tools.evaluate.detections import detect_photos, existing_photos
 from gluon_mtcnn.tools.evaluate.fddb.ap import average_precision
 from gluon_mtcnn.tools.evaluate.fddb.files import (
+    RECTANGLE_COLUMNS,
     SEANLINX_ROW,
     find_images,
     image_sizes,
@@ -29,6 +31,7 @@ from gluon_mtcnn.tools.evaluate.fddb.files import (
     write_fddb_detections,
 )
 from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE, Roc, evaluate
+from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
 from gluon_mtcnn.tools.evaluate.roc.curves import RocCurve
 
 log = logging.getLogger(__name__)
@@ -161,6 +164,7 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
         row_format = ""
         found = read_fddb_detections(options.detections)
         detections = complete(found, names, options.missing_as_empty, str(options.detections))
+        _check_detections(annotations, detections, sizes, str(options.detections))
     if sizes is None:
         log.warning(
             "no --image-sizes and no --images: every image is taken as %d x %d pixels, rates may be off by up to .005",
@@ -171,6 +175,23 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
     if options.out is not None:
         _write(Path(options.out), result, row_format)
     return result
+
+
+def _check_detections(
+    annotations: Mapping[str, np.ndarray], detections: Mapping[str, np.ndarray], sizes: Optional[Sizes], path: str
+) -> None:
+    """Warn of rectangles that look like another form than ``left top width height``."""
+    rows = [boxes if boxes.shape[1] == RECTANGLE_COLUMNS else boxes[:0, :5] for boxes in detections.values()]
+    faces = [bounding_boxes(annotations[name]) for name in detections]
+    warn_of_implausible(rows, faces, SIZED, path, None if sizes is None else [sizes[name] for name in detections])
+
+
+def bounding_boxes(ellipses: np.ndarray) -> np.ndarray:
+    """Return the boxes ``x1 y1 x2 y2`` (n, 4) around ellipses (n, 5), pixels."""
+    a, b, angle, x, y = ellipses.T
+    half_width = np.hypot(a * np.cos(angle), b * np.sin(angle))
+    half_height = np.hypot(a * np.sin(angle), b * np.cos(angle))
+    return np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=1)
 
 
 def _write(out: Path, result: FddbResult, row_format: str) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, write_json
+from gluon_mtcnn.prepare_data.annotations.box_forms import CORNERS, SIZED
 from gluon_mtcnn.prepare_data.annotations.wider import image_root
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, open_detector
 from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_dir
@@ -21,6 +22,7 @@ from gluon_mtcnn.tools.evaluate.detections import (
     write_json_detections,
 )
 from gluon_mtcnn.tools.evaluate.origin import Origin, write_origin
+from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
 from gluon_mtcnn.tools.evaluate.pr_plot import PrecisionRecallCurve, ap_text, plot_precision_recall
 from gluon_mtcnn.tools.evaluate.wider.files import (
     GroundTruth,
@@ -141,6 +143,8 @@ def evaluate_wider(options: WiderOptions, detector: Any = None) -> WiderResult:
     found, threshold = _detections(options, truth.names, detector)
     source = options.images or options.detections
     rows = align(truth, found, source, options.missing_as_empty)
+    if options.detections is not None:
+        _check_detections(truth, rows, str(options.detections))
     detections = {f"{name}.jpg": boxes for name, boxes in zip(truth.names, rows)}
     result = WiderResult(evaluate_settings(truth, rows, threshold), detections)
     _write(options, truth, result)
@@ -161,6 +165,15 @@ def _detections(
         threshold = own_threshold if threshold is None else threshold
     found = detect_photos(detector, photos, options.quiet, options.missing_as_empty, options.num_workers)
     return found, threshold
+
+
+def _check_detections(truth: GroundTruth, rows: Sequence[np.ndarray], path: str) -> None:
+    """Warn of detections that look like another form than that of their file: text has sizes, JSON corners."""
+    if not Path(path).is_dir():
+        warn_of_implausible(rows, truth.faces, CORNERS, path)
+        return
+    sized = [np.concatenate([boxes[:, :2], boxes[:, 2:4] - boxes[:, :2], boxes[:, 4:]], axis=1) for boxes in rows]
+    warn_of_implausible(sized, truth.faces, SIZED, path)
 
 
 def _read(path: str) -> dict[str, np.ndarray]:
