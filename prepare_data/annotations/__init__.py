@@ -1,1 +1,1 @@
-"""Readers of annotation files: WIDER FACE, landmark lists, CSV, Seanlinx's anno.txt."""
+"""Readers of annotation files: WIDER FACE, landmark lists, CSV, COCO, Pascal VOC, YOLO, Seanlinx's anno.txt."""

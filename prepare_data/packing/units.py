@@ -26,7 +26,7 @@ from gluon_mtcnn.core.ops import image
 from gluon_mtcnn.core.packs.layout import encode_records, rec_path
 from gluon_mtcnn.core.packs.writer import write_at
 from gluon_mtcnn.core.types import NETS, Annotation
-from gluon_mtcnn.prepare_data.packing.photo_size import image_size
+from gluon_mtcnn.prepare_data.annotations.photo_size import image_size
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
 from gluon_mtcnn.prepare_data.packing.selection import CLASSES, SET_NAMES, class_of
 from gluon_mtcnn.prepare_data.sampling.candidates import ROW, cut, plan_rows

@@ -19,12 +19,12 @@ from gluon_mtcnn.core.packs.manifest import read_manifest
 from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.seanlinx.imdb import read_samples
 from gluon_mtcnn.core.types import ALL_FACES, ONE_FACE
+from gluon_mtcnn.prepare_data.annotations.photo_size import image_size
 from gluon_mtcnn.prepare_data.annotations.wider import read_wider
 from gluon_mtcnn.prepare_data.packing import build as gen_record
 from gluon_mtcnn.prepare_data.packing import disk_space as disk
 from gluon_mtcnn.prepare_data.packing import units as record_units
 from gluon_mtcnn.prepare_data.packing.build import Options, Source, prepare
-from gluon_mtcnn.prepare_data.packing.photo_size import image_size
 from gluon_mtcnn.prepare_data.packing.work_folder import WORK, work_folder
 from gluon_mtcnn.prepare_data.sampling.pnet import PNetPlanner
 from gluon_mtcnn.prepare_data.sampling.squares import DEFAULT

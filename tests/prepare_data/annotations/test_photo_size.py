@@ -4,8 +4,8 @@ import pytest
 from PIL import Image
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.prepare_data.packing import photo_size as image_header
-from gluon_mtcnn.prepare_data.packing.photo_size import image_size, jpeg_size
+from gluon_mtcnn.prepare_data.annotations import photo_size as image_header
+from gluon_mtcnn.prepare_data.annotations.photo_size import image_size, jpeg_size
 
 PICTURE = np.zeros((40, 60, 3), np.uint8)
 
