@@ -22,6 +22,7 @@ from gluon_mtcnn.core.packs.writer import preallocate
 from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.executors.dask import ClusterWorkers
 from gluon_mtcnn.prepare_data.executors.processes import UnitRunner, Workers, show_progress
+from gluon_mtcnn.prepare_data.packing.beyond_photos import check_beyond
 from gluon_mtcnn.prepare_data.packing.disk_space import check_disk, check_expected_disk
 from gluon_mtcnn.prepare_data.packing.finish import finish_packs
 from gluon_mtcnn.prepare_data.packing.options import Options, Source
@@ -180,6 +181,7 @@ def _plan(work: Path, planner: Planner, workers: UnitRunner, table: PhotoTable, 
     )
     for _ in show_progress(workers.run(plan_unit, tasks), "plan", len(table), len(todo), UNIT, options.quiet):
         pass
+    check_beyond(work, int(np.count_nonzero(~table.faces["ignore"])), options.max_left_out)
     skipped = read_skipped(work)
     if len(skipped) == len(table):
         raise InputError(f"{skipped[0][1]} (none of the {len(table)} photos can be used)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional
 
 from gluon_mtcnn.core.types import Annotation
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST
 from gluon_mtcnn.prepare_data.packing.selection import DEFAULT_RATIO, SET_NAMES
 
 
@@ -43,6 +44,8 @@ class Options:
         Instead of `ratio`: at most so many in train.rec, and in val.rec in proportion to its photos.
     strict : bool
         Stop at the first photo that cannot be used instead of leaving it out.
+    max_left_out : float
+        Share of the faces that may lie for the most part outside of their photos.
     num_workers : int
     quiet : bool
         No progress bars.
@@ -59,6 +62,7 @@ class Options:
     ratio: tuple[float, ...] = DEFAULT_RATIO
     counts: Optional[tuple[float, ...]] = None
     strict: bool = False
+    max_left_out: float = MOST
     num_workers: int = 1
     quiet: bool = False
     cluster: str = ""

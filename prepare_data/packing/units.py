@@ -4,6 +4,7 @@ Everything passes through files in a work folder, so that units can run in any p
 
     table/           the annotations (prepare_data.packing.photo_table)
     plan/000012      the planned samples of unit 12, rows of prepare_data.sampling.candidates
+    beyond/000012    how many faces of unit 12 reach beyond their photos; no file if none does
     skipped/000012   the photos of unit 12 that cannot be used, as JSON; no file if all can
     train.rec ...    the packs while they are filled
     cut/000012       unit 12 is in the packs
@@ -27,6 +28,7 @@ from gluon_mtcnn.core.packs.layout import encode_records, rec_path
 from gluon_mtcnn.core.packs.writer import write_at
 from gluon_mtcnn.core.types import NETS, Annotation
 from gluon_mtcnn.prepare_data.annotations.photo_size import image_size
+from gluon_mtcnn.prepare_data.packing.beyond_photos import BeyondPhotos
 from gluon_mtcnn.prepare_data.packing.photo_table import PhotoTable
 from gluon_mtcnn.prepare_data.packing.selection import CLASSES, SET_NAMES, class_of
 from gluon_mtcnn.prepare_data.sampling.candidates import ROW, cut, plan_rows
@@ -80,13 +82,14 @@ def plan_unit(work: Path, unit: int, planner: Planner, seed: int, skip: Mapping[
         Raise InputError at the first photo that cannot be used.
     """
     table = open_table(work)
-    rows, skipped = [np.zeros(0, ROW)], []
+    rows, skipped, beyond = [np.zeros(0, ROW)], [], BeyondPhotos()
     for photo in unit_photos(unit, len(table)):
         annotation = table[photo]
         try:
             if photo in skip:
                 raise InputError(skip[photo])
             width, height = image_size(annotation.image)
+            beyond.add(annotation, width, height)
             _check_faces(annotation, width, height)
         except InputError as error:
             if strict:
@@ -98,6 +101,7 @@ def plan_unit(work: Path, unit: int, planner: Planner, seed: int, skip: Mapping[
         rows.append(plan_rows(photo, samples, rng))
     if skipped:
         write_json(work / SKIPPED / f"{unit:06d}", skipped)
+    beyond.write(work, unit)
     with replacing(plan_path(work, unit)) as temporary:
         np.concatenate(rows).tofile(temporary)
     return skipped
