@@ -37,7 +37,8 @@ def refuse_fractions(values: np.ndarray, where: str) -> NoReturn:
     """Raise the error about a box in fractions of the photo's sides."""
     got = " ".join(f"{value:g}" for value in values[:4])
     raise InputError(
-        f"{where}: expected pixels, got {got}: this looks like fractions of the photo's sides, as YOLO writes them"
+        f"{where}: expected pixels, got {got}: this looks like fractions of the photo's sides, as YOLO writes them "
+        "(prepare --yolo reads its label files)"
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Callable, Optional
 
@@ -161,11 +161,7 @@ def check_size(
         raise InputError(f"{where}: expected {form}, got {got}: a negative size{guess_form(values, form, points)}")
 
 
-def first_photos(
-    photos: Iterable[Annotation], limit: Optional[int], left_out: Sequence[LeftOut]
-) -> Iterator[Annotation]:
-    """Yield the first `limit` photos, all for None; then finish what counts their faces, however many were read."""
+def first_photos(photos: Iterable[Annotation], limit: Optional[int], left_out: LeftOut) -> Iterator[Annotation]:
+    """Yield the first `limit` photos, all for None; then finish what counts their faces, also if more photos follow."""
     yield from islice(photos, limit)
-    if limit is not None:
-        for counter in left_out:
-            counter.finish()
+    left_out.finish()

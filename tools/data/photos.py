@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 from typing import Any, Optional
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.tools.cli.options import existing_dir, existing_file
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST
+from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, fraction
+
+
+def add_max_left_out(parser: argparse._ActionsContainer) -> None:
+    """Add --max-left-out to a parser or a group of its options."""
+    parser.add_argument(
+        "--max-left-out",
+        type=fraction,
+        default=MOST,
+        metavar="F",
+        help="stop where more than this share of the annotated faces has no usable box; 1: never; default %(default)s",
+    )
 
 
 def photo_pair(options: Any, prefix: str) -> Optional[tuple[str, str]]:

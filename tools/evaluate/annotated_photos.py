@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 from gluon_mtcnn.core.errors import InputError
@@ -10,18 +9,6 @@ from gluon_mtcnn.core.types import Annotation
 from gluon_mtcnn.prepare_data.annotations.csv_boxes import read_csv
 from gluon_mtcnn.prepare_data.annotations.left_out import MOST, LeftOut
 from gluon_mtcnn.prepare_data.annotations.wider import parse_ignore, read_wider
-from gluon_mtcnn.tools.cli.options import fraction
-
-
-def add_max_left_out(parser: argparse.ArgumentParser, default: float) -> None:
-    """Add --max-left-out."""
-    parser.add_argument(
-        "--max-left-out",
-        type=fraction,
-        default=default,
-        metavar="F",
-        help="stop where more than this share of the annotated faces has no usable box; 1: never; default %(default)s",
-    )
 
 
 def read_annotations(

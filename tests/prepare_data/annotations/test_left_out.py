@@ -87,7 +87,7 @@ def test_a_limit_reports_what_was_read(tmp_path):
     path = write(tmp_path, "a 5 5 5 9\n" * 12)
     left_out = LeftOut(path)
     with pytest.raises(InputError, match="left out 11 of 11 faces"):
-        list(first_photos(read_anno(path, "", left_out), 11, [left_out]))
+        list(first_photos(read_anno(path, "", left_out), 11, left_out))
 
 
 @pytest.mark.parametrize("values", ["0.16 0.35 0.12 0.09", "0.48 0.63 0.69 0.71"])

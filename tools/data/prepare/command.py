@@ -29,6 +29,7 @@ from gluon_mtcnn.tools.cli.options import (
     positive_int,
     three_thresholds,
 )
+from gluon_mtcnn.tools.data.photos import add_max_left_out
 from gluon_mtcnn.tools.data.prepare.options import PrepareOptions
 
 if TYPE_CHECKING:
@@ -57,10 +58,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     photos.add_argument(
         "--csv", metavar="FILE", help="own photos: image,x1,y1,x2,y2[,ignore][,landmarks] (docs/prepare.md)"
     )
+    photos.add_argument("--coco", metavar="FILE", help="own photos: COCO's JSON")
+    photos.add_argument("--coco-images", metavar="DIR", help="their folder (default: that of the JSON)")
+    photos.add_argument("--voc", metavar="DIR", help="own photos: folder of Pascal VOC's XML files or of Annotations")
+    photos.add_argument("--voc-images", metavar="DIR", help="their folder (default: JPEGImages in --voc, or --voc)")
+    photos.add_argument("--yolo", metavar="DIR", help="own photos: folder of YOLO's images and labels")
+    photos.add_argument(
+        "--face-class",
+        type=_names,
+        metavar="NAME,...",
+        help="classes of --coco, --voc and --yolo that are faces (default: there must be one class only)",
+    )
     photos.add_argument("--landmark-images", metavar="DIR", help="photos of faces with five landmarks")
     photos.add_argument("--landmark-annotations", metavar="FILE", help="their CNN_FacePoint or CelebA list")
     photos.add_argument("--seanlinx-images", metavar="DIR", help="photos of an anno.txt of Seanlinx/mtcnn")
     photos.add_argument("--seanlinx-annotations", metavar="FILE", help="the anno.txt: path x1 y1 x2 y2 ...")
+    add_max_left_out(photos)
     photos.add_argument("--limit", type=positive_int, metavar="N", help="use the first N photos of each source only")
     photos.add_argument("--strict", action="store_true", help="stop at the first photo that cannot be used")
     mining = parser.add_argument_group("cascade (rnet and onet; pnet: for its own false alarms)")
@@ -119,6 +132,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     choice.add_argument(
         "--ignore", metavar="RULE", help="faces to ignore (blur=2,occlusion=2,invalid=1); none: use all"
     )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (name.strip() for name in text.split(","))))
 
 
 def _two_factors(text: str) -> tuple[float, ...]:

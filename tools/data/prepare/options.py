@@ -11,6 +11,7 @@ from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
 from gluon_mtcnn.core.packs.manifest import PAYLOADS
 from gluon_mtcnn.core.types import CELL_STRIDE, NETS
+from gluon_mtcnn.prepare_data.annotations.left_out import MOST
 from gluon_mtcnn.prepare_data.sampling.squares import RECIPES
 from gluon_mtcnn.tools.cli.checks import OptionChecks
 from gluon_mtcnn.tools.cli.options import default_workers
@@ -22,7 +23,7 @@ CHOICES: dict[str, Collection[Any]] = {
     "cell": tuple(CELL_STRIDE),
 }
 ABOVE_ZERO = ("limit", "min_face", "min_face_longer_side", "num_workers")
-NOT_NEGATIVE = ("val_fraction", "negatives_per_photo", "seed")
+NOT_NEGATIVE = ("val_fraction", "max_left_out", "negatives_per_photo", "seed")
 LENGTHS = {"ratio": 4, "counts": 4, "mine_rescaled": 2, "per_face": 4, "thresholds": 3}
 OF_CASCADE = ("thresholds", "min_face", "mine_rescaled", "own_scores")  # of no use to a P-Net without a model
 
@@ -32,7 +33,7 @@ class PrepareOptions:
     """The options of one preparation: those of ``gluon-mtcnn prepare``, with the same defaults.
 
     None stands for the default of the net and the recipe (docs/prepare.md). At least one source of photos is needed:
-    WIDER, `csv`, landmarks or Seanlinx's anno.txt.
+    WIDER, `csv`, `coco`, `voc`, `yolo`, landmarks or Seanlinx's anno.txt.
 
     Attributes
     ----------
@@ -48,6 +49,18 @@ class PrepareOptions:
         Photos of faces with five landmarks, and their CNN_FacePoint or CelebA list.
     seanlinx_images, seanlinx_annotations : path, optional
         Photos, and an anno.txt of Seanlinx/mtcnn.
+    coco : path, optional
+        COCO's JSON of photos in `coco_images` (default: the folder of the JSON).
+    voc : path, optional
+        Folder of Pascal VOC's XML files, or of ``Annotations`` with them, of photos in `voc_images` (default:
+        ``JPEGImages`` in it, otherwise the folder itself).
+    yolo : path, optional
+        Folder with ``images`` and ``labels`` of YOLO's form, or with both kinds of files together.
+    coco_images, voc_images : path, optional
+    face_class : sequence of str
+        Classes of `coco`, `voc` and `yolo` that are faces; none: all objects must be of one class.
+    max_left_out : float in [0, 1]
+        Share of the faces of a source that may have no usable box, or lie outside of their photos.
     limit : int, optional
         Use the first photos of each source only, this many.
     strict : bool
@@ -117,6 +130,13 @@ class PrepareOptions:
     landmark_annotations: Optional[PathLike] = None
     seanlinx_images: Optional[PathLike] = None
     seanlinx_annotations: Optional[PathLike] = None
+    coco: Optional[PathLike] = None
+    coco_images: Optional[PathLike] = None
+    voc: Optional[PathLike] = None
+    voc_images: Optional[PathLike] = None
+    yolo: Optional[PathLike] = None
+    face_class: Sequence[str] = ()
+    max_left_out: float = MOST
     limit: Optional[int] = None
     strict: bool = False
     model: Optional[PathLike] = None
@@ -165,6 +185,11 @@ class PrepareOptions:
             checks.refuse("landmark_shift", "a finite number")
 
     def _check_together(self) -> None:
+        for images, listed in (("coco_images", "coco"), ("voc_images", "voc")):
+            if getattr(self, images) is not None and getattr(self, listed) is None:
+                raise InputError(f"--{images.replace('_', '-')}: expected --{listed} with it, got none")
+        if self.face_class and not (self.coco or self.voc or self.yolo):
+            raise InputError("--face-class: expected --coco, --voc or --yolo with it, got none")
         if self.counts and self.ratio:
             raise InputError("--ratio and --counts: expected one of them, got both")
         if self.val_fraction >= 1:

@@ -100,6 +100,7 @@ def _packing_options(options: PrepareOptions) -> Options:
         ratio=tuple(options.ratio or DEFAULT_RATIO),
         counts=None if counts is None else tuple(counts),
         strict=options.strict,
+        max_left_out=options.max_left_out,
         num_workers=options.num_workers,
         quiet=options.quiet,
         cluster=options.cluster,

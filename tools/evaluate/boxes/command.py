@@ -13,7 +13,7 @@ import argparse
 
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
 from gluon_mtcnn.tools.cli.options import finite_float, non_negative_int
-from gluon_mtcnn.tools.evaluate.annotated_photos import add_max_left_out
+from gluon_mtcnn.tools.data.photos import add_max_left_out
 from gluon_mtcnn.tools.evaluate.boxes.run import BoxesOptions, evaluate_boxes
 from gluon_mtcnn.tools.evaluate.pr_plot import ap_text
 
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="WIDER attributes from which a face is ignored, or none; default %(default)s",
     )
     _add_min_side(parser)
-    add_max_left_out(parser, BoxesOptions.max_left_out)
+    add_max_left_out(parser)
     parser.add_argument(
         "--operating-point",
         type=finite_float,

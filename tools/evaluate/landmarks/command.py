@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
-from gluon_mtcnn.tools.evaluate.annotated_photos import add_max_left_out
+from gluon_mtcnn.tools.data.photos import add_max_left_out
 from gluon_mtcnn.tools.evaluate.landmarks.run import THRESHOLDS, LandmarkOptions, evaluate_landmarks
 
 COMMON = ("num_workers", "quiet")
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="the faces of a photo without file, or that does not decode, count as misses",
     )
-    add_max_left_out(parser, LandmarkOptions.max_left_out)
+    add_max_left_out(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
     add_detector_options(parser, ",".join(map(str, THRESHOLDS)), "detector")
 

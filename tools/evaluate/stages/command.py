@@ -17,7 +17,7 @@ import argparse
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
 from gluon_mtcnn.tools.cli.options import finite_float, fraction, three_thresholds
-from gluon_mtcnn.tools.evaluate.annotated_photos import add_max_left_out
+from gluon_mtcnn.tools.data.photos import add_max_left_out
 from gluon_mtcnn.tools.evaluate.stages.run import StagesOptions, evaluate_stages
 from gluon_mtcnn.tools.evaluate.stages.table import tables
 
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="WIDER attributes from which a face is ignored, or none; default %(default)s",
     )
     _add_min_size(parser)
-    add_max_left_out(parser, StagesOptions.max_left_out)
+    add_max_left_out(parser)
     parser.add_argument(
         "--lowest",
         type=three_thresholds,
