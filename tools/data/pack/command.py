@@ -14,6 +14,7 @@ import logging
 from gluon_mtcnn.core.packs.manifest import PAYLOADS
 from gluon_mtcnn.tools.cli.options import defaults_of, options_from
 from gluon_mtcnn.tools.data.pack.run import SIZES, PackOptions, pack_imdb
+from gluon_mtcnn.tools.data.photos import add_max_left_out
 
 COMMON = ("quiet",)
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, choices=SIZES, help="side (default: SET's number)")
     parser.add_argument("--payload", choices=PAYLOADS, help="of the records (bmp: fastest)")
     parser.add_argument("--strict", action="store_true", help="stop at the first crop that cannot be read")
+    add_max_left_out(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the pack")
 
 

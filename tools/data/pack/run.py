@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -19,10 +19,12 @@ from gluon_mtcnn.core.packs.manifest import PAYLOADS
 from gluon_mtcnn.core.packs.pack import PackWriter
 from gluon_mtcnn.core.seanlinx.imdb import read_samples
 from gluon_mtcnn.core.types import CELL_STRIDE, INPUT_SIZE
+from gluon_mtcnn.prepare_data.annotations.left_out import FEWEST, MOST
 from gluon_mtcnn.tools.cli.checks import OptionChecks
 from gluon_mtcnn.tools.cli.options import existing_dir
 
 CHUNK = 4096
+LARGEST_TARGET = 4.0  # sides: an IoU of 0.4 allows offsets up to 1.5
 SIZES = sorted({*INPUT_SIZE.values(), *CELL_STRIDE})
 
 
@@ -46,6 +48,8 @@ class PackOptions:
         Of the records; bmp is the fastest to read.
     strict : bool
         Stop at the first crop that cannot be read; else it is left out.
+    max_left_out : float
+        Share of the faces whose targets may be too large for fractions of the crop's side.
     quiet : bool
         No progress bar.
     """
@@ -57,6 +61,7 @@ class PackOptions:
     size: Optional[int] = None
     payload: str = "bmp"
     strict: bool = False
+    max_left_out: float = MOST
     quiet: bool = False
 
     def __post_init__(self) -> None:
@@ -92,11 +97,13 @@ def pack_imdb(options: PackOptions) -> PackResult:
     Raises
     ------
     InputError
-        The list or cache cannot be read, or no crop can; with `strict` the first crop that cannot be read.
+        The list or cache cannot be read or holds pixels, or no crop can be read; with `strict` the first crop that
+        cannot be read.
     """
     size = options.size or _size_of(options.image_set)
     existing_dir(options.imdb, "imdb root")
     paths, rows = read_samples(options.imdb, options.image_set, options.dataset_path)
+    _check_targets(paths, rows, f"{options.imdb}: {options.image_set}", options.max_left_out)
     skipped: list[str] = []
     metadata: dict[str, Any] = {"source": {"imdb": options.image_set, "listed": len(paths)}}
     with PackWriter(options.out, size=size, payload=options.payload, metadata=metadata) as writer:
@@ -108,6 +115,18 @@ def pack_imdb(options: PackOptions) -> PackResult:
             )
         metadata["source"]["skipped"] = len(skipped)
     return PackResult(Path(options.out), writer.count, len(paths), writer.classes, skipped)
+
+
+def _check_targets(paths: Sequence[str], rows: np.ndarray, where: str, most: float) -> None:
+    """Refuse samples (n, 15) whose offsets and landmarks are pixels: fractions of the crop's side are small numbers."""
+    wild = (np.abs(rows[:, 1:]) > LARGEST_TARGET).any(axis=1)
+    faces = int(np.count_nonzero(rows[:, 0]))
+    if faces >= FEWEST and wild.sum() > most * faces:
+        raise InputError(
+            f"{where}: {wild.sum()} of {faces} faces have offsets or landmarks beyond {LARGEST_TARGET:g} sides of "
+            f"their crop (the first: {paths[int(wild.argmax())]}): this looks like pixels, expected fractions "
+            "(--max-left-out 1 goes on all the same)"
+        )
 
 
 def _size_of(image_set: str) -> int:

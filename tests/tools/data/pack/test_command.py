@@ -43,6 +43,20 @@ def test_an_image_list_becomes_a_pack(root, tmp_path):
     np.testing.assert_allclose(packed.images(np.arange(4)).mean(axis=(1, 2, 3)), [0, 20, 40, 60], atol=1)
 
 
+def test_targets_in_pixels_are_refused(root, tmp_path, capsys):
+    path = root / "mtcnn" / "imglists" / "train_12.txt"
+    pixels = "12/part/2 -1 3 5 -4 -6"
+    path.write_text("\n".join([*LINES, *[LINES[0]] * 8, pixels]) + "\n")
+    assert pack(root, tmp_path / "pack") == 0  # one of twelve
+    path.write_text("\n".join([*LINES, *[LINES[0]] * 8, pixels, pixels]) + "\n")
+    assert pack(root, tmp_path / "refused") == 2
+    message = capsys.readouterr().err
+    assert "train_12: 2 of 13 faces have offsets or landmarks beyond 4 sides of their crop (the first: " in message
+    assert "part/2.jpg): this looks like pixels, expected fractions" in message
+    assert pack(root, tmp_path / "pack", "--max-left-out", "1") == 0
+    assert Pack(tmp_path / "pack").class_counts()["part"] == 3
+
+
 def test_the_function_leaves_what_the_command_leaves(root, tmp_path):
     result = pack_imdb(PackOptions(root, "train_12", tmp_path / "function", quiet=True))
     assert pack(root, tmp_path / "command") == 0
