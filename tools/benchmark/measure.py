@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 from gluon_mtcnn.core.files.atomic import write_json
+from gluon_mtcnn.core.processes.processor_time import processor_seconds
 
 PACKAGES = ("gluon-mtcnn", "mxnet", "numpy", "opencv-python", "onnxruntime")
 SAMPLE_SECONDS = 0.01
@@ -35,11 +36,6 @@ def anonymous_bytes() -> int:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def _cpu_seconds() -> float:
-    children = os.times()  # in steps of 10 ms, so that only theirs are taken from it
-    return time.process_time() + children.children_user + children.children_system
 
 
 @dataclass
@@ -71,11 +67,11 @@ def spent(memory: bool = False) -> Iterator[Spent]:
     thread = threading.Thread(target=watch, daemon=True)
     if memory:
         thread.start()
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    wall, cpu = time.perf_counter(), processor_seconds()
     try:
         yield result
     finally:
-        result.seconds, result.cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+        result.seconds, result.cpu_seconds = time.perf_counter() - wall, processor_seconds() - cpu
         stop.set()
         if memory:
             thread.join()

@@ -16,6 +16,7 @@ from gluon_mtcnn.tools.cli.options import finite_float, non_negative_int
 from gluon_mtcnn.tools.data.photos import add_max_left_out
 from gluon_mtcnn.tools.evaluate.boxes.run import BoxesOptions, evaluate_boxes
 from gluon_mtcnn.tools.evaluate.pr_plot import ap_text
+from gluon_mtcnn.tools.evaluate.report_output import add_json_option, report
 
 COMMON = ("num_workers", "quiet")
 
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="recall and false positives above this score (default: the model's last threshold; with --detections all)",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    add_json_option(parser)
     add_detector_options(parser)
 
 
@@ -68,9 +70,10 @@ def _add_min_side(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write the files and print one line."""
-    summary = evaluate_boxes(options_with_detector(BoxesOptions, args)).summary
+    """Evaluate, write the files and print one line, and one of the processor time."""
+    result = evaluate_boxes(options_with_detector(BoxesOptions, args))
+    summary, taken = result.summary, result.processor_time
     recall = "" if summary["recall"] is None else f"  recall {summary['recall']:.4f}"
     figures = f"false positives {summary['false_positives']}  faces {summary['faces']}"
-    print(f"{ap_text(summary['AP'])}{recall}  {figures}")
-    return 0
+    line = f"{ap_text(summary['AP'])}{recall}  {figures}"
+    return report(line + (f"\n{taken.line()}" if taken else ""), result.report(), args.json)

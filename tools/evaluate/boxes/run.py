@@ -27,6 +27,7 @@ from gluon_mtcnn.tools.evaluate.detections import (
 from gluon_mtcnn.tools.evaluate.origin import DEFAULT_IGNORE, Origin, write_origin
 from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
 from gluon_mtcnn.tools.evaluate.pr_plot import PrecisionRecallCurve, plot_precision_recall
+from gluon_mtcnn.tools.evaluate.processor_time import ProcessorTime, processor_time, with_processor_time
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,23 @@ class BoxesResult:
     curve : PrecisionRecallCurve
     detections : dict of photo name to (n, 5) float64
         ``x1 y1 x2 y2 score``, inclusive pixels, one entry for each annotated photo.
+    processor_time : ProcessorTime or None
+        Of detecting; None where detections were read.
     """
 
     summary: dict[str, Any]
     curve: PrecisionRecallCurve
     detections: dict[str, np.ndarray]
+    processor_time: Optional[ProcessorTime] = None
 
     @property
     def ap(self) -> Optional[float]:
         """Average precision over all scores; None without a face."""
         return self.summary["AP"]
+
+    def report(self) -> dict[str, Any]:
+        """Return the summary with the processor time, for ``--json``."""
+        return with_processor_time(self.summary, self.processor_time)
 
 
 def evaluate_boxes(options: BoxesOptions, detector: Any = None) -> BoxesResult:
@@ -120,10 +128,10 @@ def evaluate_boxes(options: BoxesOptions, detector: Any = None) -> BoxesResult:
     images = Path() if options.images is None else existing_dir(str(options.images), "photos")
     path = existing_file(str(options.annotations), "annotations")
     annotations = read_annotations(path, images, options.ignore, options.max_left_out)
-    found, threshold = _detections(options, annotations, detector)
+    found, threshold, taken = _detections(options, annotations, detector)
     summary, curve = score_boxes(annotations, found, threshold, options.min_shorter_side)
     listed = {photo.name: found.get(photo.name, np.zeros((0, 5))) for photo in annotations}
-    result = BoxesResult(summary, curve, listed)
+    result = BoxesResult(summary, curve, listed, taken)
     if options.out is not None:
         _write(Path(options.out), options, result)
     return result
@@ -131,16 +139,18 @@ def evaluate_boxes(options: BoxesOptions, detector: Any = None) -> BoxesResult:
 
 def _detections(
     options: BoxesOptions, annotations: Sequence[Annotation], detector: Any
-) -> tuple[dict[str, np.ndarray], Optional[float]]:
-    """Read or make the detections of the annotated photos; return them and the operating threshold."""
+) -> tuple[dict[str, np.ndarray], Optional[float], Optional[ProcessorTime]]:
+    """Read or make the annotated photos' detections; return them, the operating threshold and the time of making."""
     threshold, missing_as_empty = options.operating_point, options.missing_as_empty
     if options.images is None:
-        return _read_listed(str(options.detections), annotations, missing_as_empty), threshold
+        return _read_listed(str(options.detections), annotations, missing_as_empty), threshold, None
     photos = existing_photos({photo.name: photo.image for photo in annotations}, missing_as_empty)
     if detector is None:
         detector, own_threshold = open_detector(options.detector)
         threshold = own_threshold if threshold is None else threshold
-    return detect_photos(detector, photos, options.quiet, missing_as_empty, options.num_workers), threshold
+    with processor_time(len(photos)) as taken:
+        found = detect_photos(detector, photos, options.quiet, missing_as_empty, options.num_workers)
+    return found, threshold, taken
 
 
 def _read_listed(path: str, annotations: Sequence[Annotation], missing_as_empty: bool) -> dict[str, np.ndarray]:

@@ -15,6 +15,7 @@ import argparse
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
 from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE
 from gluon_mtcnn.tools.evaluate.fddb.run import FddbOptions, evaluate_fddb
+from gluon_mtcnn.tools.evaluate.report_output import add_json_option, report
 from gluon_mtcnn.tools.evaluate.roc.curves import Method, tpr_table
 
 COMMON = ("num_workers", "quiet")
@@ -42,13 +43,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="an image without entry, without file, or that does not decode counts as one without detections",
     )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+    add_json_option(parser)
     add_detector_options(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write the files, print the rates that people quote."""
+    """Evaluate, write the files, print the rates that people quote and the processor time."""
     result = evaluate_fddb(options_with_detector(FddbOptions, args))
     mean = result.mean_ap
-    print(tpr_table([Method("this detector", result.disc, result.cont)]))
-    print(f"mean AP of {len(result.ap)} folds: " + ("no face" if mean is None else f"{mean:.4f}"))
-    return 0
+    lines = [
+        tpr_table([Method("this detector", result.disc, result.cont)]),
+        f"mean AP of {len(result.ap)} folds: " + ("no face" if mean is None else f"{mean:.4f}"),
+    ]
+    if result.processor_time:
+        lines.append(result.processor_time.line())
+    return report("\n".join(lines), result.report(), args.json)

@@ -32,7 +32,8 @@ from gluon_mtcnn.tools.evaluate.fddb.files import (
 )
 from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE, Roc, evaluate
 from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
-from gluon_mtcnn.tools.evaluate.roc.curves import RocCurve
+from gluon_mtcnn.tools.evaluate.processor_time import ProcessorTime, processor_time, with_processor_time
+from gluon_mtcnn.tools.evaluate.roc.curves import TABLE_AT, RocCurve
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,8 @@ class FddbResult:
         Average precision; None for a fold without faces.
     detections : dict of image name to (n, 5) or (n, 6) float64
         ``left top width height score`` or an ellipse with its score, in the order of the folds.
+    processor_time : ProcessorTime or None
+        Of detecting; None where detections were read.
 
     Examples
     --------
@@ -104,6 +107,7 @@ class FddbResult:
     roc: Roc
     ap: dict[str, Optional[float]]
     detections: dict[str, np.ndarray]
+    processor_time: Optional[ProcessorTime] = None
 
     @property
     def disc(self) -> RocCurve:
@@ -123,6 +127,12 @@ class FddbResult:
     def summary(self) -> dict[str, Any]:
         """Return the content of ap.json."""
         return {"mean": self.mean_ap, "folds": self.ap, "images": len(self.detections), "faces": self.roc.faces}
+
+    def report(self) -> dict[str, Any]:
+        """Return the summary with rates at numbers of false positives and the processor time, for ``--json``."""
+        curves = {"discrete": self.disc, "continuous": self.cont}
+        rates = {name: {str(fp): curve.rate_at(fp) for fp in TABLE_AT} for name, curve in curves.items()}
+        return with_processor_time({**self.summary(), "rate_at_false_positives": rates}, self.processor_time)
 
 
 def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
@@ -157,9 +167,10 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
     names = list(annotations)
     photos = _find_photos(options, names)
     sizes = _find_sizes(options, names, photos)
+    taken = None
     if options.detections is None:
         row_format = SEANLINX_ROW
-        detections = _detect(options, names, photos, row_format, detector)
+        detections, taken = _detect(options, names, photos, row_format, detector)
     else:
         row_format = ""
         found = read_fddb_detections(options.detections)
@@ -171,7 +182,7 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
             *FALLBACK_SIZE,
         )
     roc = evaluate(annotations, detections, sizes)
-    result = FddbResult(roc, average_precision(folds, annotations, detections, sizes), detections)
+    result = FddbResult(roc, average_precision(folds, annotations, detections, sizes), detections, taken)
     if options.out is not None:
         _write(Path(options.out), result, row_format)
     return result
@@ -255,17 +266,19 @@ def _find_sizes(options: FddbOptions, names: Sequence[str], photos: Mapping[str,
 
 def _detect(
     options: FddbOptions, names: Sequence[str], photos: Mapping[str, PathLike], row_format: str, detector: Any
-) -> dict[str, np.ndarray]:
-    """Return ``left top width height score`` of every image, width = x2 - x1 as Seanlinx writes it, as a file has it.
+) -> tuple[dict[str, np.ndarray], ProcessorTime]:
+    """Return ``left top width height score`` of every image, as a file has it, and the time of detecting.
 
+    The width is x2 - x1, as Seanlinx writes it.
     The numbers are written and read back, so that the curves are those of the file, with its rounding.
     """
     if detector is None:
         detector, _ = open_detector(options.detector)
-    found = detect_photos(detector, photos, options.quiet, options.missing_as_empty, options.num_workers)
+    with processor_time(len(photos)) as taken:
+        found = detect_photos(detector, photos, options.quiet, options.missing_as_empty, options.num_workers)
     rows = {name: rectangles(found[name]) if name in found else np.zeros((0, 5)) for name in names}
     with ExitStack() as stack:
         folder = stack.enter_context(TemporaryDirectory()) if options.out is None else options.out
         path = Path(folder) / "detections.txt"
         write_fddb_detections(path, names, rows, row_format)
-        return read_fddb_detections(path)
+        return read_fddb_detections(path), taken

@@ -14,6 +14,7 @@ import argparse
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
 from gluon_mtcnn.tools.data.photos import add_max_left_out
 from gluon_mtcnn.tools.evaluate.landmarks.run import THRESHOLDS, LandmarkOptions, evaluate_landmarks
+from gluon_mtcnn.tools.evaluate.report_output import add_json_option, report
 
 COMMON = ("num_workers", "quiet")
 
@@ -29,11 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_max_left_out(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="where the results go")
+    add_json_option(parser)
     add_detector_options(parser, ",".join(map(str, THRESHOLDS)), "detector")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluate, write the files and print one line."""
+    """Evaluate, write the files and print one line, and one of the processor time."""
     result = evaluate_landmarks(options_with_detector(LandmarkOptions, args))
-    print(f"{result.figures()}  missed {result.missed} of {result.n}")
-    return 0
+    lines = [f"{result.figures()}  missed {result.missed} of {result.n}"]
+    if result.processor_time:
+        lines.append(result.processor_time.line())
+    return report("\n".join(lines), result.report(), args.json)

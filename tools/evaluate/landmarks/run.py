@@ -19,6 +19,7 @@ from gluon_mtcnn.tools.cli.options import existing_dir, existing_file, output_di
 from gluon_mtcnn.tools.evaluate.detections import existing_photos, iterate_photos
 from gluon_mtcnn.tools.evaluate.landmarks.errors import photo_errors, summarise
 from gluon_mtcnn.tools.evaluate.landmarks.plot import plot_errors
+from gluon_mtcnn.tools.evaluate.processor_time import ProcessorTime, processor_time, with_processor_time
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 
@@ -76,6 +77,8 @@ class LandmarkResult:
         Faces without a detection of IoU of at least 0.4; all annotated faces.
     errors : (n,) float64
         NaN for a miss.
+    processor_time : ProcessorTime or None
+        Of detecting.
 
     Examples
     --------
@@ -90,10 +93,15 @@ class LandmarkResult:
     missed: int
     n: int
     errors: np.ndarray
+    processor_time: Optional[ProcessorTime] = None
 
     def summary(self) -> dict[str, Any]:
         """Return the content of landmarks.json."""
         return {key: getattr(self, key) for key in ("mean", "median", "fail10", "missed", "n")}
+
+    def report(self) -> dict[str, Any]:
+        """Return the summary with the processor time, for ``--json``."""
+        return with_processor_time(self.summary(), self.processor_time)
 
     def figures(self) -> str:
         """Return mean, median and failures as one line of text."""
@@ -132,8 +140,10 @@ def evaluate_landmarks(options: LandmarkOptions, detector: Any = None) -> Landma
     annotations = _read(options)
     if detector is None:
         detector, _ = open_detector(options.detector, THRESHOLDS)
-    errors = detect_errors(detector, annotations, options.missing_as_empty, options.quiet, options.num_workers)
-    result = LandmarkResult(**summarise(errors), errors=errors)
+    present = sum(Path(image).is_file() for image in {photo.image for photo in annotations})
+    with processor_time(present) as taken:
+        errors = detect_errors(detector, annotations, options.missing_as_empty, options.quiet, options.num_workers)
+    result = LandmarkResult(**summarise(errors), errors=errors, processor_time=taken)
     if options.out is not None:
         title = f"{result.n} faces, {result.missed} missed\n{result.figures()}"
         plot_errors(Path(options.out) / "landmarks.png", errors, title)

@@ -24,6 +24,7 @@ from gluon_mtcnn.tools.evaluate.detections import (
 from gluon_mtcnn.tools.evaluate.origin import Origin, write_origin
 from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
 from gluon_mtcnn.tools.evaluate.pr_plot import PrecisionRecallCurve, ap_text, plot_precision_recall
+from gluon_mtcnn.tools.evaluate.processor_time import ProcessorTime, processor_time, with_processor_time
 from gluon_mtcnn.tools.evaluate.wider.files import (
     GroundTruth,
     read_ground_truth,
@@ -92,6 +93,8 @@ class WiderResult:
         AP, precision and recall over the score, and the operating point of each.
     detections : dict of ``event/name.jpg`` to (n, 5) float64
         ``x1 y1 x2 y2 score``, inclusive pixels, one entry for each evaluated photo.
+    processor_time : ProcessorTime or None
+        Of detecting; None where detections were read.
 
     Examples
     --------
@@ -102,10 +105,15 @@ class WiderResult:
 
     settings: dict[str, SettingResult]
     detections: dict[str, np.ndarray]
+    processor_time: Optional[ProcessorTime] = None
 
     def summary(self) -> dict[str, Any]:
         """Return the content of wider.json."""
         return {setting: result.summary() for setting, result in self.settings.items()}
+
+    def report(self) -> dict[str, Any]:
+        """Return the summary with the processor time, for ``--json``."""
+        return with_processor_time(self.summary(), self.processor_time)
 
 
 def evaluate_wider(options: WiderOptions, detector: Any = None) -> WiderResult:
@@ -140,31 +148,32 @@ def evaluate_wider(options: WiderOptions, detector: Any = None) -> WiderResult:
     if options.image_list is not None:
         names = read_image_list(existing_file(str(options.image_list), "image list"))
         truth = truth.select(names, str(options.image_list))
-    found, threshold = _detections(options, truth.names, detector)
+    found, threshold, taken = _detections(options, truth.names, detector)
     source = options.images or options.detections
     rows = align(truth, found, source, options.missing_as_empty)
     if options.detections is not None:
         _check_detections(truth, rows, str(options.detections))
     detections = {f"{name}.jpg": boxes for name, boxes in zip(truth.names, rows)}
-    result = WiderResult(evaluate_settings(truth, rows, threshold), detections)
+    result = WiderResult(evaluate_settings(truth, rows, threshold), detections, taken)
     _write(options, truth, result)
     return result
 
 
 def _detections(
     options: WiderOptions, names: Sequence[str], detector: Any
-) -> tuple[dict[str, np.ndarray], Optional[float]]:
-    """Read or make the detections of the named photos; return them and the operating threshold."""
+) -> tuple[dict[str, np.ndarray], Optional[float], Optional[ProcessorTime]]:
+    """Read or make the detections of the named photos; return them, the operating threshold and the time of making."""
     threshold = options.operating_point
     if options.images is None:
-        return _read(str(options.detections)), threshold
+        return _read(str(options.detections)), threshold, None
     root = image_root(existing_dir(str(options.images), "photos"))
     photos = existing_photos({f"{name}.jpg": root / f"{name}.jpg" for name in names}, options.missing_as_empty)
     if detector is None:
         detector, own_threshold = open_detector(options.detector)
         threshold = own_threshold if threshold is None else threshold
-    found = detect_photos(detector, photos, options.quiet, options.missing_as_empty, options.num_workers)
-    return found, threshold
+    with processor_time(len(photos)) as taken:
+        found = detect_photos(detector, photos, options.quiet, options.missing_as_empty, options.num_workers)
+    return found, threshold, taken
 
 
 def _check_detections(truth: GroundTruth, rows: Sequence[np.ndarray], path: str) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 from argparse import ArgumentParser
 
 import cv2
@@ -110,7 +111,9 @@ def test_command(data, capsys, monkeypatch):
     monkeypatch.setattr(landmark_run, "open_detector", lambda options, thresholds: (Shifted(), 0.7))
     argv = ["--landmark-images", data, "--landmark-annotations", data / "list.txt", "--out", data / "out", "--quiet"]
     assert main(["evaluate", "landmarks", *map(str, argv)]) == 0
-    assert capsys.readouterr().out == "mean 0.2500  median 0.2500  failed 100.0%  missed 1 of 2\n"
+    figures, time = capsys.readouterr().out.splitlines()
+    assert figures == "mean 0.2500  median 0.2500  failed 100.0%  missed 1 of 2"
+    assert re.fullmatch(r"processor time \d+\.\d\d s for 2 photos, \d+\.\d ms a photo", time)
     result = json.loads((data / "out" / "landmarks.json").read_text())
     assert result == {"mean": pytest.approx(0.25), "median": pytest.approx(0.25), "fail10": 1, "missed": 1, "n": 2}
     assert sorted(path.name for path in (data / "out").iterdir()) == ["landmarks.json", "landmarks.png"]
