@@ -21,6 +21,7 @@ from gluon_mtcnn.core.detection.engines import default_engine, open_engine
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.threads import ClonePool, map_ahead
 from gluon_mtcnn.core.nets.model_folder import Model, load_model
+from gluon_mtcnn.core.nets.presets import Preset
 from gluon_mtcnn.core.ops.image import COLORS, as_bgr, pyramid_scales, read
 from gluon_mtcnn.core.types import NETS, Detections
 from gluon_mtcnn.model import DEFAULT_MODEL
@@ -35,12 +36,12 @@ class Detector:
     engine : {"mxnet", "onnx", "plain"}, optional
         What runs the nets; all find the same faces. "onnx" needs no MXNet. "plain" works as the original did, for
         comparison. Default: "mxnet", or where MXNet is not installed "onnx".
-    min_face : float
-        Smallest face to find, pixels.
+    min_face : float, optional
+        Smallest face to find, pixels. Default: the preset's, or 20.
     thresholds : three floats, optional
-        Face scores that P, R and O require (strictly more); the model's own by default.
-    scale_factor : float
-        Between levels of the pyramid.
+        Face scores that P, R and O require (strictly more). Default: the preset's, or the model's own.
+    scale_factor : float, optional
+        Between levels of the pyramid. Default: the preset's, or 0.709.
     last_stage : {"pnet", "rnet", "onet"}, optional
         Where to stop; default: the last net up to which the model has all.
     compat : {"seanlinx", "official"}, optional
@@ -49,12 +50,16 @@ class Detector:
         An earlier name of `test_time_augmentation`.
     test_time_augmentation : bool, optional
         Run O-Net on several shifted and mirrored crops of each face, and raise the score where many candidates overlap
-        (`core.detection.test_time_augmentation`). Default: if O-Net has a landmark head, and not with `compat`.
+        (`core.detection.test_time_augmentation`). Default: as the preset says; where it says nothing, if O-Net has a
+        landmark head, and not with `compat`.
         Which candidates are near enough to be seen again depends on the threshold: a few of those that pass a high
         threshold in a run at a low one are not found at the high one.
     color : {"bgr", "rgb"}
         Order of the channels in arrays; PIL images know theirs.
     device : MXNet context, optional
+    preset : str or Preset, optional
+        Which of the model's presets: "fast", "default", "accurate" of the model that ships. Options given beside it win
+        over it. Default: "default"; a model without presets has the defaults named above.
 
     Raises
     ------
@@ -79,15 +84,16 @@ class Detector:
         self,
         model: Union[str, os.PathLike, Model] = DEFAULT_MODEL,
         engine: Optional[str] = None,
-        min_face: float = 20,
+        min_face: Optional[float] = None,
         thresholds: Optional[tuple[float, ...]] = None,
-        scale_factor: float = 0.709,
+        scale_factor: Optional[float] = None,
         last_stage: Optional[str] = None,
         compat: Optional[str] = None,
         color: str = "bgr",
         device: Any = None,
         look_again: Optional[bool] = None,
         test_time_augmentation: Optional[bool] = None,
+        preset: Union[str, Preset, None] = None,
     ) -> None:
         self.model = model if isinstance(model, Model) else load_model(model)
         if engine is None:
@@ -96,12 +102,15 @@ class Detector:
         self.kinds = _stages(self.model, last_stage)
         self.color = color
         augmented = look_again if test_time_augmentation is None else test_time_augmentation
+        options = self.model.detector_options(Preset(thresholds, min_face, scale_factor, augmented), preset)
+        if preset is not None or compat is None:
+            augmented = options.test_time_augmentation
         if augmented is None:
             augmented = compat is None and "onet" in self.model.nets and self.model.spec("onet").landmarks
         self._settings = CascadeSettings(
-            min_face=min_face,
-            scale_factor=scale_factor,
-            thresholds=tuple(self.model.thresholds if thresholds is None else thresholds),
+            min_face=options.min_face,
+            scale_factor=options.scale_factor,
+            thresholds=tuple(options.thresholds),
             legacy=compat == "seanlinx",
             clipped=compat == "seanlinx" or self.model.calibration == "clipped",
             augmented=augmented,

@@ -15,7 +15,14 @@ import numpy as np
 from gluon_mtcnn.core.detection.engine_base import log_odds
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, replacing
-from gluon_mtcnn.core.nets.model_folder import Model, load_model, save_net, write_thresholds
+from gluon_mtcnn.core.nets.model_folder import (
+    Model,
+    load_model,
+    save_net,
+    say_dropped,
+    write_presets,
+    write_thresholds,
+)
 from gluon_mtcnn.core.nets.weights import AnyNet, NetWeights
 from gluon_mtcnn.core.types import NETS
 
@@ -53,6 +60,8 @@ def write_model(
 ) -> tuple[float, ...]:
     """Write a model with these thresholds, or with scores shifted so that the thresholds become the targets.
 
+    Presets stay if no score is moved, a preset "default" with the new thresholds.
+
     Parameters
     ----------
     source : a model folder
@@ -87,6 +96,11 @@ def write_model(
             origin = {**origin, "score_shift": note}
         if kind in shifts or folder is not None:
             save_net(folder or source, net, origin, calibration=model.calibration)
+    if folder is not None and model.presets:
+        if shifts:
+            say_dropped(model.presets, folder)
+        else:
+            write_presets(folder, model.presets)
     written = tuple(moved[kind][1] if kind in moved else t for kind, t in zip(NETS, thresholds))
     write_thresholds(folder or source, written)
     if folder is not None:

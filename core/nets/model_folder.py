@@ -2,24 +2,28 @@
 
 ``model.json`` says all that the weights do not: format version, and per net its digest, colour order, normalisation,
 pooling convention, layer order and landmark head, and of a P-Net the cell if it is not 12; for the cascade its
-calibration, thresholds and origin. A folder is read and written without MXNet.
+calibration, thresholds and origin, and presets where there are some (`core.nets.presets`). A folder is read and written
+without MXNet.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, read_json, sha256, write_json
 from gluon_mtcnn.core.nets.params_file import load_arrays, write_params
+from gluon_mtcnn.core.nets.presets import DEFAULT, ChosenOptions, Preset, choose, parse_presets
 from gluon_mtcnn.core.nets.spec import NetSpec
 from gluon_mtcnn.core.nets.weights import AnyNet, NetWeights
 from gluon_mtcnn.core.ops.image import MEAN, SCALE
 from gluon_mtcnn.core.types import NETS
 
+log = logging.getLogger(__name__)
 FORMAT_VERSION = 1
 CONFIG_NAME = "model.json"
 DEFAULT_THRESHOLDS = (0.6, 0.7, 0.7)
@@ -79,6 +83,8 @@ class Model:
         Where each net came from, by kind.
     path : str
         The folder, for messages.
+    presets : dict of str to Preset
+        Options of a detector, chosen for these weights.
 
     Examples
     --------
@@ -93,6 +99,7 @@ class Model:
     calibration: str = "unclipped"
     origin: dict[str, dict] = field(default_factory=dict)
     path: str = ""
+    presets: dict[str, Preset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.nets, Nets):
@@ -109,6 +116,24 @@ class Model:
     def _as_they_are(self) -> Mapping[str, AnyNet]:
         assert isinstance(self.nets, Nets)
         return self.nets.as_they_are()
+
+    def detector_options(self, given: Preset, preset: Union[str, Preset, None] = None) -> ChosenOptions:
+        """Return the options of a detector: given ones, then those of a preset, then the model's and the defaults.
+
+        Parameters
+        ----------
+        given : Preset
+            Options that win over the preset.
+        preset : str or Preset, optional
+            Default: the preset "default", if the model has it.
+
+        Raises
+        ------
+        InputError
+            The model has no preset of this name.
+        """
+        chosen = preset if isinstance(preset, Preset) else choose(self.presets, preset, self.path or "model")
+        return ChosenOptions.of(given.over(chosen), tuple(self.thresholds))
 
     def require(self, kinds: tuple[str, ...]) -> None:
         """Check that the nets a command needs are there.
@@ -164,6 +189,7 @@ def load_model(folder: PathLike) -> Model:
             model.origin[kind] = dict(entry.get("origin", {}))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{config_path}: not a valid description of a model: {error!r}") from None
+    model.presets = parse_presets(config.get("presets", {}), str(config_path))
     if len(model.thresholds) != 3 or model.calibration not in ("clipped", "unclipped"):
         raise InputError(f"{config_path}: expected three thresholds and calibration clipped or unclipped")
     return model
@@ -193,6 +219,8 @@ def save_net(
 ) -> None:
     """Write a net into a model folder, beside those already there; create or update ``model.json``.
 
+    Presets that the folder has stay only if the weights are those that it has already: they were chosen for them.
+
     Parameters
     ----------
     folder : created when missing
@@ -212,11 +240,14 @@ def save_net(
         config.update(read_json(config_path))
     write_params(path, net.weights().arrays)
     if thresholds is not None:
-        config["thresholds"] = [float(t) for t in thresholds]
+        _set_thresholds(config, thresholds, config_path)
     if calibration is not None:
         config["calibration"] = calibration
+    digest = sha256(path)
+    if config.get("presets") and config["nets"].get(kind, {}).get("sha256") != digest:
+        say_dropped(config.pop("presets"), config_path)
     config["nets"][kind] = {
-        "sha256": sha256(path),
+        "sha256": digest,
         "color": "bgr",
         "mean": MEAN,
         "scale": SCALE,
@@ -232,7 +263,7 @@ def save_net(
 
 
 def write_thresholds(folder: PathLike, thresholds: tuple[float, ...]) -> None:
-    """Change the three thresholds in a folder's ``model.json``, and nothing else.
+    """Change the three thresholds in a folder's ``model.json``, and that of a preset "default", which would hide them.
 
     Raises
     ------
@@ -243,4 +274,36 @@ def write_thresholds(folder: PathLike, thresholds: tuple[float, ...]) -> None:
         raise InputError(f"thresholds: expected three numbers from 0 to 1, got {thresholds}")
     load_model(folder)  # refuse to update what cannot be read
     path = Path(folder) / CONFIG_NAME
-    write_json(path, {**read_json(path), "thresholds": [float(t) for t in thresholds]})
+    config = read_json(path)
+    _set_thresholds(config, thresholds, path)
+    write_json(path, config)
+
+
+def _set_thresholds(config: dict[str, Any], thresholds: tuple[float, ...], path: Path) -> None:
+    """Set the thresholds in what ``model.json`` holds; a preset "default" loses its own, if they are others."""
+    config["thresholds"] = [float(t) for t in thresholds]
+    default = config.get("presets", {}).get(DEFAULT, {})
+    if default.get("thresholds", config["thresholds"]) != config["thresholds"]:
+        del default["thresholds"]
+        log.warning("%s: preset %r: now with the model's thresholds, which were written", path, DEFAULT)
+
+
+def write_presets(folder: PathLike, presets: Mapping[str, Preset]) -> None:
+    """Put presets into a folder's ``model.json``, in place of those that it has; none at all removes the key.
+
+    Raises
+    ------
+    InputError
+        A value out of range, or not a model folder that can be read.
+    """
+    load_model(folder)  # refuse to update what cannot be read
+    path = Path(folder) / CONFIG_NAME
+    value = {name: preset.as_json() for name, preset in presets.items()}
+    parse_presets(value, str(path))
+    config = {key: item for key, item in read_json(path).items() if key != "presets"}
+    write_json(path, {**config, **({"presets": value} if value else {})})
+
+
+def say_dropped(presets: Mapping[str, Any], where: PathLike) -> None:
+    """Log that presets do not go on with other weights."""
+    log.warning("%s: presets %s were chosen for other weights: dropped", where, ", ".join(presets))

@@ -345,6 +345,7 @@ def detect_rescaled(
 def open_detector(net: str, mining: Mining) -> Any:
     """Return the cascade that mines for a net, loaded once in a process."""
     from gluon_mtcnn.core.detection.detector import Detector  # an engine, which only these workers need
+    from gluon_mtcnn.core.nets.presets import Preset
 
     return Detector(
         mining.model,
@@ -353,6 +354,7 @@ def open_detector(net: str, mining: Mining) -> Any:
         last_stage=mining.last_stage(net),
         compat=mining.compat,
         look_again=False,  # what a net is mined for is what it gets wrong at a look
+        preset=Preset(),  # presets are for users; what is mined does not depend on them
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Callable, Optional, TypeVar
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike
+from gluon_mtcnn.core.nets.presets import ChosenOptions, Preset
 from gluon_mtcnn.core.types import ENGINES, NETS
 from gluon_mtcnn.model import DEFAULT_MODEL
 from gluon_mtcnn.tools.cli.options import options_from, positive_float, three_thresholds
@@ -20,14 +21,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class DetectorOptions:
-    """How to open a detector: what ``--model --min-face --thresholds --engine --compat --look-again`` say.
+    """How to open a detector: what ``--model --preset --min-face --thresholds ...`` say.
 
     Attributes
     ----------
     model : path of a model folder, optional
         Default: the model that ships with the package.
-    min_face : float
-        Shorter side of the smallest face to find, pixels.
+    min_face : float, optional
+        Shorter side of the smallest face to find, pixels. Default: the preset's, or 20.
     thresholds : three floats, optional
         Scores above which P-, R- and O-Net keep a box. Default: what the function that opens the detector says.
     engine : {"mxnet", "onnx", "plain"}, optional
@@ -35,7 +36,10 @@ class DetectorOptions:
     compat : {"seanlinx", "official"}, optional
         Repeat the arithmetic of another project.
     look_again : bool, optional
-        Run O-Net with test-time augmentation. Default: if it has a landmark head and `compat` is not given.
+        Run O-Net with test-time augmentation. Default: as the preset says; where it says nothing, if O-Net has a
+        landmark head and `compat` is not given.
+    preset : str, optional
+        Which of the model's presets; the options above win over it. Default: "default", if the model has it.
 
     Examples
     --------
@@ -44,15 +48,26 @@ class DetectorOptions:
     """
 
     model: Optional[PathLike] = None
-    min_face: float = 20
+    min_face: Optional[float] = None
     thresholds: Optional[tuple[float, ...]] = None
     engine: Optional[str] = None
     compat: Optional[str] = None
     look_again: Optional[bool] = None
+    preset: Optional[str] = None
 
     def detector_arguments(self) -> dict[str, Any]:
         """Return the keyword arguments of a Detector, model and thresholds aside."""
-        return {name: getattr(self, name) for name in ("engine", "min_face", "compat", "look_again")}
+        return {name: getattr(self, name) for name in ("engine", "min_face", "compat", "look_again", "preset")}
+
+    def chosen(self, model: Any) -> ChosenOptions:
+        """Return the options that a detector of the model has: given ones, then the preset's, then the model's.
+
+        Raises
+        ------
+        InputError
+            The model has no such preset.
+        """
+        return model.detector_options(Preset(self.thresholds, self.min_face, None, self.look_again), self.preset)
 
 
 def options_with_detector(cls: Callable[..., T], parsed: object) -> T:
@@ -78,19 +93,21 @@ def add_detector_options(
     """
     group = parser.add_argument_group(title)
     group.add_argument("--model", metavar="DIR", help="model folder (default: the one that ships with the package)")
+    text = "options chosen for the model, which those below win over (default: default; `inspect MODEL` lists them)"
+    group.add_argument("--preset", metavar="NAME", help=text)
     group.add_argument(
         "--min-face",
         type=positive_float,
         default=DetectorOptions.min_face,
         metavar="PX",
-        help="smallest face to find, default %(default)s",
+        help="smallest face to find (default: the preset's, or 20)",
     )
     group.add_argument("--thresholds", type=three_thresholds, metavar="P,R,O", help=f"default: {thresholds}")
     if engine:
         text = "what runs the nets, default mxnet if installed, otherwise onnx; plain: as the original does, to compare"
         group.add_argument("--engine", choices=ENGINES, default=DetectorOptions.engine, help=text)
     group.add_argument("--compat", choices=["seanlinx", "official"], help="repeat the arithmetic of another project")
-    text = "run O-Net with test-time augmentation (default: if it has a landmark head and --compat is not given)"
+    text = "run O-Net with test-time augmentation (default: the preset's, or with a landmark head, without --compat)"
     group.add_argument("--look-again", action=argparse.BooleanOptionalAction, help=text)
 
 
@@ -128,23 +145,29 @@ def open_detector(options: DetectorOptions, thresholds: Optional[tuple[float, ..
     ----------
     options : DetectorOptions
     thresholds : three floats, optional
-        Used where the options have none. Default: the model's first two and 0.002, so that curves are full.
+        Used where the options name neither thresholds nor a preset; with a preset, its own are. Default: the first two
+        of the preset or the model and 0.002, so that curves are full.
 
     Returns
     -------
     detector : gluon_mtcnn.core.detection.detector.Detector
     operating_threshold : float
-        The model's own last threshold, or the one in use where that is higher: scores below it were never seen.
+        The last threshold of the preset or the model, or the one in use where that is higher: scores below it were
+        never seen.
 
     Raises
     ------
     InputError
-        No model, a net missing, or an option out of range.
+        No model, a net missing, no such preset, or an option out of range.
     """
     model = open_model(options.model)
     model.require(NETS)
     from gluon_mtcnn.core.detection.detector import Detector
 
-    own = model.thresholds
-    used = options.thresholds or thresholds or (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
+    own = replace(options, thresholds=None).chosen(model).thresholds
+    if thresholds is None:
+        thresholds = (*own[:2], min(own[2], LOW_LAST_THRESHOLD))
+    elif options.preset is not None:
+        thresholds = own
+    used = options.thresholds or thresholds
     return Detector(model, thresholds=used, **options.detector_arguments()), max(own[2], used[2])

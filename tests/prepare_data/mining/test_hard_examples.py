@@ -9,8 +9,9 @@ import pytest
 
 from gluon_mtcnn.core.detection.detector import Detector
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.model_folder import save_net, write_presets
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
+from gluon_mtcnn.core.nets.presets import Preset
 from gluon_mtcnn.core.ops.image import read
 from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.seanlinx.detection_files import read_detections
@@ -24,6 +25,7 @@ from gluon_mtcnn.prepare_data.mining.hard_examples import (
     detect_rescaled,
     hard_examples,
     negatives_at_face,
+    open_detector,
 )
 from gluon_mtcnn.prepare_data.packing.build import Options, Source, prepare
 from gluon_mtcnn.prepare_data.sampling.squares import RECIPES, Faces
@@ -244,3 +246,12 @@ def test_a_model_without_the_net_that_is_run(small_wider, model, tmp_path):
     (tmp_path / "model" / "model.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match="expected a model with pnet and rnet: no 'rnet'"):
         make(small_wider, tmp_path / "model", tmp_path / "out", "onet")
+
+
+def test_mining_does_not_depend_on_the_presets_of_a_model(model, tmp_path):
+    folder = shutil.copytree(model, tmp_path / "model")
+    write_presets(folder, {"default": Preset((0.9, 0.9, 0.9), 60, 0.5, True)})
+    mining = replace(MINING["default"]["onet"], model=str(folder), thresholds=(0.1, 0.2, 0.3), min_face=24)
+    detector = open_detector("onet", mining)
+    assert (detector.thresholds, detector.min_face, detector.scale_factor) == ((0.1, 0.2, 0.3), 24, 0.709)
+    assert not detector.test_time_augmentation

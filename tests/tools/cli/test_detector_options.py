@@ -1,10 +1,14 @@
+import json
 from argparse import ArgumentParser
 
+import cv2
+import numpy as np
 import pytest
 
 from gluon_mtcnn.core.errors import InputError
-from gluon_mtcnn.core.nets.model_folder import save_net
+from gluon_mtcnn.core.nets.model_folder import save_net, write_presets
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
+from gluon_mtcnn.core.nets.presets import Preset
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.detector_options import DetectorOptions, add_detector_options, open_detector
 from gluon_mtcnn.tools.cli.main import main
@@ -70,3 +74,48 @@ def test_all_three_nets_are_needed(tmp_path):
     write_model(tmp_path / "model", ("pnet", "rnet"))
     with pytest.raises(InputError, match="the model has no onet"):
         open_detector(options("--model", tmp_path / "model"))
+
+
+@pytest.fixture
+def with_presets(tmp_path):
+    folder = write_model(tmp_path / "model")
+    write_presets(folder, {"fast": Preset((0.9, 0.95, 0.8), 32, 0.6), "default": Preset((0.8, 0.9, 0.7))})
+    return folder
+
+
+def test_curves_of_a_preset_have_its_first_two_thresholds(with_presets):
+    detector, operating = open_detector(options("--model", with_presets, "--preset", "fast"))
+    assert detector.thresholds == (0.9, 0.95, 0.002)
+    assert (detector.min_face, detector.scale_factor, operating) == (32, 0.6, 0.8)
+    detector, operating = open_detector(options("--model", with_presets))
+    assert (detector.thresholds, operating) == ((0.8, 0.9, 0.002), 0.7)
+    detector, operating = open_detector(options("--model", with_presets, "--thresholds", ".1,.2,.3"))
+    assert (detector.thresholds, operating) == ((0.1, 0.2, 0.3), 0.7)
+    given = options("--model", with_presets, "--preset", "fast", "--min-face", 20)
+    assert open_detector(given)[0].min_face == 20
+
+
+def test_a_preset_that_is_asked_for_wins_over_the_thresholds_of_a_command(with_presets):
+    detector, _ = open_detector(options("--model", with_presets), (0.6, 0.7, 0.7))
+    assert detector.thresholds == (0.6, 0.7, 0.7)
+    detector, _ = open_detector(options("--model", with_presets, "--preset", "fast"), (0.6, 0.7, 0.7))
+    assert detector.thresholds == (0.9, 0.95, 0.8)
+
+
+def test_an_unknown_preset_is_one_line_and_code_2(with_presets, tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((60, 80, 3), 128, np.uint8))
+    argv = ["detect", tmp_path / "grey.png", "--model", with_presets, "--preset"]
+    assert main([str(word) for word in (*argv, "slow")]) == 2
+    assert capsys.readouterr().err == f"{with_presets}: expected a preset of the model (fast, default), got 'slow'\n"
+    assert main([str(word) for word in (*argv, "fast")]) == 0
+    assert json.loads(capsys.readouterr().out) == {str(tmp_path / "grey.png"): {"faces": []}}
+
+
+def test_inspect_lists_the_presets_of_a_model(with_presets, model, capsys):
+    assert main(["inspect", str(with_presets)]) == 0
+    told = "  fast\n    thresholds    0.9, 0.95, 0.8\n    min_face      32\n    scale_factor  0.6\n"
+    assert told in capsys.readouterr().out
+    assert main(["inspect", str(with_presets), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["presets"]["default"] == {"thresholds": [0.8, 0.9, 0.7]}
+    assert main(["inspect", str(model)]) == 0
+    assert "presets" not in capsys.readouterr().out

@@ -63,9 +63,10 @@ def run(args: argparse.Namespace) -> int:
     paths = _photos(args)
     model = open_model(args.model)
     model.require(NETS)
-    arguments = options_from(DetectorOptions, args).detector_arguments()
-    del arguments["engine"]  # all of them run
-    options = {**arguments, "thresholds": args.thresholds or model.thresholds}
+    given = options_from(DetectorOptions, args)
+    own = given.chosen(model)
+    options = {**given.detector_arguments(), "min_face": own.min_face, "thresholds": own.thresholds}
+    del options["engine"]  # all of them run
     detectors, missing = _open_detectors(model, options)
     peers = {} if args.no_peers else open_peers(options["min_face"], options["thresholds"])
     times, verdicts, sides = _compare(paths, detectors, peers, args.quiet)

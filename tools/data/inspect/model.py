@@ -37,6 +37,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
         "format": config["format"],
         "calibration": model.calibration,
         "thresholds": list(model.thresholds),
+        **({"presets": {name: preset.as_json() for name, preset in model.presets.items()}} if model.presets else {}),
         "nets": nets,
     }
 

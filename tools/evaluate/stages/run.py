@@ -78,11 +78,6 @@ class StagesOptions:
     quiet: bool = False
 
     @property
-    def smallest(self) -> float:
-        """The least sqrt(w h) of a face that counts, pixels."""
-        return self.detector.min_face if self.min_sqrt_area is None else self.min_sqrt_area
-
-    @property
     def targets(self) -> Targets:
         """By what thresholds are picked."""
         return Targets(self.target_recall, self.target_precision, self.detector.thresholds)
@@ -123,9 +118,11 @@ def evaluate_stages(options: StagesOptions) -> StagesResult:
         output_dir(str(options.out))
     if options.calibrate and not (options.write or options.write_to):
         raise InputError("evaluate stages: --calibrate needs --write or --write-to: it changes weights")
-    annotations, faces = _read(options)
-    photos = [photo.image for photo in annotations]
     model = open_model(options.detector.model)
+    own = options.detector.chosen(model)
+    smallest = own.min_face if options.min_sqrt_area is None else options.min_sqrt_area
+    annotations, faces = _read(options, smallest)
+    photos = [photo.image for photo in annotations]
     from gluon_mtcnn.core.detection.detector import Detector
 
     targets, arguments = options.targets, {**options.detector.detector_arguments(), "last_stage": options.last_stage}
@@ -138,7 +135,9 @@ def evaluate_stages(options: StagesOptions) -> StagesResult:
     written = _write_model(options, model, thresholds, tuple(counted))
     summary = {
         **_set_figures(annotations, faces),
-        **_settings(options),
+        "min_face": own.min_face,
+        "min_face_px": smallest,
+        **_targets(options),
         "thresholds": list(thresholds),
         "model_thresholds": list(model.thresholds),
         "written": written,
@@ -152,15 +151,15 @@ def evaluate_stages(options: StagesOptions) -> StagesResult:
     return StagesResult(curves, thresholds, summary)
 
 
-def _read(options: StagesOptions) -> tuple[list[Annotation], FaceSet]:
-    """Return the annotated photos, which are all there, and their faces, some of which count."""
+def _read(options: StagesOptions, smallest: float) -> tuple[list[Annotation], FaceSet]:
+    """Return the annotated photos, which are all there, and their faces; those of a least sqrt(w h) in pixels count."""
     path = existing_file(str(options.wider_annotations), "annotations")
     images = existing_dir(str(options.wider_images), "photos")
     annotations = read_annotations(path, images, options.ignore, options.max_left_out)
     existing_photos({photo.name: photo.image for photo in annotations}, missing_as_empty=None)
-    faces = FaceSet.of(annotations, options.smallest)
+    faces = FaceSet.of(annotations, smallest)
     if not faces.counted.any():
-        raise InputError(f"{path}: expected faces of at least {options.smallest:g} px that are not ignored, got none")
+        raise InputError(f"{path}: expected faces of at least {smallest:g} px that are not ignored, got none")
     return annotations, faces
 
 
@@ -184,11 +183,9 @@ def _set_figures(annotations: Sequence[Annotation], faces: FaceSet) -> dict[str,
     }
 
 
-def _settings(options: StagesOptions) -> dict[str, Any]:
-    """Return what stages.json says of the options."""
+def _targets(options: StagesOptions) -> dict[str, Any]:
+    """Return what stages.json says of the targets."""
     return {
-        "min_face": options.detector.min_face,
-        "min_face_px": options.smallest,
         "target_recall": None if options.targets.thresholds else list(options.target_recall),
         "target_precision": options.target_precision,
     }

@@ -4,6 +4,7 @@ Example: gluon-mtcnn assemble --pnet runs/p --rnet runs/r --out runs/cascade
 
 So that each net can be trained in a folder of its own, and earlier ones are kept when a later one is trained again.
 Each net brings its threshold, origin, history and summary along. Nets that --out had before are replaced, or removed.
+Presets come along only where all nets of a folder do, since they were chosen for these together.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import PathLike, read_json, write_json
+from gluon_mtcnn.core.nets.presets import Preset
 from gluon_mtcnn.core.types import NETS
 from gluon_mtcnn.tools.cli.options import existing_dir, output_dir
 
@@ -78,7 +80,22 @@ def assemble(sources: dict[str, Path], out: PathLike) -> None:
     write_thresholds(
         out, tuple(models[net].thresholds[i] if net in models else t for i, (net, t) in enumerate(thresholds))
     )
+    _bring_presets({folder: models[net].presets for net, folder in sources.items()}, out)
     _join_companions(sources, Path(out))
+
+
+def _bring_presets(presets: dict[Path, dict[str, Preset]], out: PathLike) -> None:
+    """Give the new folder the presets of a source that has the same nets; say which are left out."""
+    from gluon_mtcnn.core.nets.model_folder import CONFIG_NAME, say_dropped, write_presets
+
+    def digests(folder: PathLike) -> dict[str, str]:
+        return {net: entry["sha256"] for net, entry in read_json(Path(folder) / CONFIG_NAME)["nets"].items()}
+
+    for folder, own in presets.items():
+        if own and digests(folder) == digests(out):
+            write_presets(out, own)
+        elif own:
+            say_dropped(own, folder)
 
 
 def _join_companions(sources: dict[str, Path], out: Path) -> None:

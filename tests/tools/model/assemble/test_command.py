@@ -3,8 +3,9 @@ import json
 import pytest
 
 from gluon_mtcnn.core.backend.runtime import mx
-from gluon_mtcnn.core.nets.model_folder import load_model, save_net, write_thresholds
+from gluon_mtcnn.core.nets.model_folder import load_model, save_net, write_presets, write_thresholds
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build
+from gluon_mtcnn.core.nets.presets import Preset
 from gluon_mtcnn.core.training import history
 from gluon_mtcnn.tools.cli.main import main
 
@@ -58,3 +59,18 @@ def test_split_wants_both_of_a_pair(half, tmp_path, capsys):
     faces = ["--wider-images", str(tmp_path), "--wider-annotations", str(tmp_path / "list.txt")]
     assert main(["split", *faces, half, str(tmp_path), "--out", str(tmp_path / "out")]) == 2
     assert "expected both, got one" in capsys.readouterr().err
+
+
+def test_presets_come_along_with_all_of_their_nets(tmp_path, caplog):
+    for kind, folder in (("pnet", "a"), ("rnet", "a"), ("rnet", "b")):
+        trained(tmp_path / folder, kind, 0.5)
+    a, b, presets = str(tmp_path / "a"), str(tmp_path / "b"), {"fast": Preset((0.8, 0.9, 0.7))}
+    write_presets(a, presets)
+    assert main(["assemble", "--pnet", a, "--rnet", a, "--out", str(tmp_path / "whole")]) == 0
+    assert load_model(tmp_path / "whole").presets == presets
+    assert not caplog.records
+    assert main(["assemble", "--pnet", a, "--rnet", b, "--out", str(tmp_path / "mixed")]) == 0
+    assert load_model(tmp_path / "mixed").presets == {}
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{a}: presets fast were chosen for other weights: dropped"
+    ]
