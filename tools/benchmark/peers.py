@@ -19,7 +19,7 @@ import numpy as np
 from gluon_mtcnn.core.ops.boxes import iou
 from gluon_mtcnn.tools.doctor.requirements import installed_version
 
-Find = Callable[[np.ndarray], np.ndarray]  # a BGR image -> boxes (n, 4) x1 y1 x2 y2
+Find = Callable[[np.ndarray], np.ndarray]  # a BGR image -> x1 y1 x2 y2 (n, 4), or with scores (n, 5)
 SAME = 0.5  # IoU from which two boxes are taken for one face
 
 
@@ -31,6 +31,11 @@ def _corners(rows: Any) -> np.ndarray:
     """Return rows x, y, width, height as boxes."""
     boxes = _boxes(rows)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def _scored(boxes: Any, scores: Any) -> np.ndarray:
+    """Return x1 y1 x2 y2 score (n, 5)."""
+    return np.concatenate([_boxes(boxes), np.array(scores, np.float64).reshape(-1, 1)], axis=1)
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
@@ -45,8 +50,8 @@ def _facenet_pytorch(min_face: float, thresholds: Sequence[float]) -> Find:
     detector = MTCNN(min_face_size=min_face, thresholds=list(thresholds), keep_all=True, device="cpu")
 
     def find(image: np.ndarray) -> np.ndarray:
-        boxes, _ = detector.detect(_rgb(image))
-        return _boxes([] if boxes is None else boxes.tolist())
+        boxes, scores = detector.detect(_rgb(image))
+        return _scored([], []) if boxes is None else _scored(boxes, scores)
 
     return find
 
@@ -67,7 +72,8 @@ def _ipazc_mtcnn(min_face: float, thresholds: Sequence[float]) -> Find:
         options = {"min_face_size": min_face, **dict(zip(names, thresholds))}
 
     def find(image: np.ndarray) -> np.ndarray:
-        return _corners([face["box"] for face in detector.detect_faces(_rgb(image), **options)])
+        faces = detector.detect_faces(_rgb(image), **options)
+        return _scored(_corners([face["box"] for face in faces]), [face["confidence"] for face in faces])
 
     return find
 
@@ -116,7 +122,7 @@ class Peer:
     problem: str = ""
 
     def look(self, image: np.ndarray, call: Callable[..., Any] = lambda find, image: find(image)) -> Any:
-        """Return the boxes in an image, None after a failure; `call` calls the detector, under a clock perhaps."""
+        """Return what `find` gives for an image, None after a failure; `call` calls it, under a clock perhaps."""
         try:
             return call(self.find, image)
         except Exception as error:  # whatever another program raises
@@ -131,7 +137,7 @@ class Peer:
             return
         self.faces, self.ours = self.faces + len(boxes), self.ours + len(ours)
         if len(boxes) and len(ours):
-            self.shared += int((iou(ours.astype(np.float64), boxes).max(axis=1) > SAME).sum())
+            self.shared += int((iou(ours.astype(np.float64), boxes[:, :4]).max(axis=1) > SAME).sum())
 
     def result(self, figures: dict[str, Any]) -> Union[str, dict[str, Any]]:
         """Return the figures of its times with the counts, or why they mean nothing."""

@@ -39,6 +39,10 @@ COMMANDS = {
     "report": ("report", "one self-contained page about a run: data, training, figures, worst errors"),
     "inspect": ("data.inspect", "what is in a pack, a model folder or an imdb cache"),
     "benchmark detect": ("benchmark.detect", "how fast faces are found, against the plain path and other detectors"),
+    "benchmark pareto": (
+        "benchmark.pareto",
+        "accuracy over processor time of presets, engines, models and other detectors",
+    ),
     "benchmark prepare": ("benchmark.prepare", "how fast samples are prepared, and in how much memory"),
     "benchmark train": ("benchmark.train", "samples a second of a training step, and what changes them"),
     "benchmark load": ("benchmark.load", "how fast packs are read, and in how much memory"),

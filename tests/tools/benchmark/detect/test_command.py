@@ -153,8 +153,8 @@ def test_others_get_our_options_and_red_first_and_one_thread(monkeypatch, mtcnn)
     image = np.zeros((50, 60, 3), np.uint8)
     image[..., 2] = 255
     for name in ("facenet-pytorch", "ipazc/mtcnn"):
-        np.testing.assert_array_equal(peers[name].look(image), [[1, 2, 30, 40]])
-        assert peers[name].look(image * 0).shape == (0, 4)
+        np.testing.assert_allclose(peers[name].look(image), [[1, 2, 30, 40, 0.9]], rtol=1e-7)
+        assert peers[name].look(image * 0).shape == (0, 5)
 
 
 @pytest.mark.slow

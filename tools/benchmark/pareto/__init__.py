@@ -1,0 +1,1 @@
+"""Accuracy over processor time of presets, engines, models and other detectors."""
