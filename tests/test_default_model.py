@@ -48,11 +48,24 @@ def test_it_needs_no_name(tmp_path):
     assert found == {"faces": []}
 
 
-def test_it_finds_the_faces_of_a_photo(shared):
+def test_its_presets(model):
+    """The default looks once; what it did before there were presets has to be asked for."""
+    assert list(model.presets) == ["fast", "default", "accurate"]
+    assert [Detector(model, preset=name).test_time_augmentation for name in model.presets] == [False, False, True]
+    assert Detector(model).thresholds == model.presets["default"].thresholds
+    before = Detector(model, thresholds=(0.6, 0.7, 0.7), test_time_augmentation=True)
+    assert (before.min_face, before.scale_factor) == (20, 0.709)
+
+
+BEFORE_PRESETS = {"thresholds": (0.6, 0.7, 0.7), "test_time_augmentation": True}
+
+
+@pytest.mark.parametrize("options", [BEFORE_PRESETS, {}, {"preset": "fast"}, {"preset": "accurate"}])
+def test_it_finds_the_faces_of_a_photo(shared, options):
     photo = cv2.imread(str(shared / "seanlinx" / "test01.jpg"))
     run = json.loads((shared / "seanlinx" / "golden_test01.json").read_text())["runs"]["min20_0.6_0.7_0.7"]
     known = np.array(run["onet_boxes_c"])
-    faces = Detector().detect(photo)
+    faces = Detector(**options).detect(photo)
     assert (iou(known[known[:, 4] > 0.95][:, :4], faces.boxes).max(axis=1) > 0.5).all()
     there = np.vstack([known[:, :4], CUT_OFF])
     assert (iou(faces.boxes, there).max(axis=1) > 0.5).all()  # no false alarm
