@@ -103,7 +103,7 @@ class Mining:
 
 
 _ALL = 1 << 40
-_SEANLINX = Mining("", (0.6, 0.6, 0.7), 24, _ALL, _ALL, _ALL, padded=False, compat="seanlinx")
+_SEANLINX = Mining("", (0.6, 0.7, 0.7), 24, _ALL, _ALL, _ALL, padded=False, compat="seanlinx")
 MINING = {
     "default": {
         "pnet": Mining(thresholds=(0.5, 0.1, 0.1), negatives=90, padded=False),

@@ -182,7 +182,7 @@ def gen_hard_example(argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--test_mode", default="pnet", choices=sorted(NEXT_NET), help="the net that mines")
     parser.add_argument("--annotations", default="prepare_data/wider_annotations/anno.txt", help="anno.txt")
     parser.add_argument("--out", help="folder of the pack; default: ROOT/packs/train_24 or train_48")
-    _add_cascade(parser, (0.6, 0.6, 0.7), 24)
+    _add_cascade(parser, (0.6, 0.7, 0.7), 24)
     args = parser.parse_args(argv)
     kind = NEXT_NET[args.test_mode]
     out = args.out or os.path.join(args.root_path, "packs", f"train_{INPUT_SIZE[kind]}")

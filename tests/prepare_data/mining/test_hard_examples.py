@@ -179,7 +179,9 @@ def test_the_cascade_runs_once_and_the_packs_do_not_depend_on_the_workers(small_
 
 
 def test_the_seanlinx_recipe_mines_with_the_original_s_arithmetic(small_wider, model, tmp_path):
-    assert MINING["seanlinx"]["rnet"].compat == "seanlinx"
+    for net in ("rnet", "onet"):
+        assert MINING["seanlinx"][net].compat == "seanlinx"
+        assert (MINING["seanlinx"][net].thresholds, MINING["seanlinx"][net].min_face) == ((0.6, 0.7, 0.7), 24)
     make(small_wider, model, tmp_path / "out", "rnet", compat="seanlinx")
     detector = Detector(model, "mxnet", 30, (0.3, 0.3, 0.3), last_stage="pnet", compat="seanlinx")
     photos = islice(read_wider(small_wider[1], small_wider[0]), PHOTOS)

@@ -113,6 +113,16 @@ def test_gen_hard_example_mines_for_the_next_net(root, tmp_path, checkpoints):
     assert (tmp_path / "p24" / "detections.pkl").is_file()
 
 
+def test_gen_hard_example_has_the_thresholds_of_the_original_s_parser(root, checkpoints, monkeypatch):
+    """0.6 0.7 0.7: they override the 0.6 0.6 0.7 in the signature of the original's test_net."""
+    words = []
+    monkeypatch.setattr(options, "_command", lambda *arguments: words.append(arguments) or 0)
+    assert options.gen_hard_example([*paths(root, "fddb"), "--prefix", *checkpoints, "--test_mode", "rnet"]) == 0
+    prepare = words[-1]
+    assert prepare[prepare.index("--thresholds") + 1] == "0.6,0.7,0.7"
+    assert prepare[prepare.index("--min-face") + 1] == 24
+
+
 def test_gen_imglist_gathers(root, tmp_path, capsys):
     for stem, line in (("pos", "12/0 1 0 0 0 0"), ("neg", "12/1 0"), ("part", "12/3 -1 0 0 0 0")):
         write_text(tmp_path / "lists" / f"{stem}_12.txt", [line])

@@ -79,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mining = parser.add_argument_group("cascade (rnet and onet; pnet: for its own false alarms)")
     mining.add_argument("--model", metavar="DIR", help="model folder with the earlier nets; pnet: with a P-Net")
     mining.add_argument(
-        "--thresholds", type=three_thresholds, metavar="P,R,O", help="of mining: .4,.1,.1; pnet: .5 (seanlinx: .6,.6)"
+        "--thresholds", type=three_thresholds, metavar="P,R,O", help="of mining: .4,.1,.1; pnet: .5 (seanlinx: .6,.7)"
     )
     mining.add_argument(
         "--own-scores",
