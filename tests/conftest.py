@@ -26,6 +26,12 @@ settings.load_profile("fixed")
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of tests/seanlinx_source, which runs the original beside ours; skipped without the first."""
+    parser.addoption("--seanlinx-source", metavar="DIR", help="a checkout of Seanlinx/mtcnn at feacb3b")
+    parser.addoption("--seanlinx-python", metavar="PYTHON", default="python2.7", help="a Python 2 with MXNet of 2017")
+
+
 def shared_folder() -> Path:
     return Path(os.environ.get("GLUON_MTCNN_SHARED", CHECKOUT.parent / "shared"))
 

@@ -213,7 +213,8 @@ class HardExamplePlanner:
         self, photo: int, source: int, annotation: Annotation, width: int, height: int, rng: np.random.Generator
     ) -> Samples:
         """Return the samples of a photo of the given size; see `PNetPlanner.plan`."""
-        squares = candidate_squares(detections_of(self.folder, photo), width, height, self.mining.padded)
+        found, original = detections_of(self.folder, photo), self.mining.compat == "seanlinx"
+        squares = candidate_squares(found, width, height, self.mining.padded, by_width=original)
         faces = Faces.of(annotation, self.recipe.min_face)
         parts = []
         if source == ONE_FACE:
@@ -228,15 +229,19 @@ class HardExamplePlanner:
         return parts[0] if len(parts) == 1 else Samples.concatenate(parts)
 
 
-def candidate_squares(found: np.ndarray, width: int, height: int, padded: bool) -> np.ndarray:
+def candidate_squares(
+    found: np.ndarray, width: int, height: int, padded: bool, by_width: bool = False
+) -> np.ndarray:
     """Return what the next net would be shown (n, 4) int32 of detections (m, 5), the highest score first.
 
     Detections are squared and rounded; those under 20 px are left out, and without `padded` those that cross the
-    photo's border.
+    photo's border. With `by_width` 20 px hold for the width only, as in the original: a rounded square may be a pixel
+    lower than wide.
     """
     found = found[np.argsort(-found[:, 4], kind="stable")]
     squares = np.rint(square(found[:, :4])).astype(np.int32)
-    keep = np.minimum(*sides(squares)) >= SMALLEST_SQUARE
+    across, down = sides(squares)
+    keep = (across if by_width else np.minimum(across, down)) >= SMALLEST_SQUARE
     if padded:
         keep &= (squares[:, 2:] >= 0).all(axis=1) & (squares[:, 0] < width) & (squares[:, 1] < height)
     else:

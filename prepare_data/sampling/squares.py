@@ -105,7 +105,8 @@ SEANLINX = Recipe(
 )
 # 24- and 48-net: their negatives are mined, squares around faces fill up what mining yields.
 _MINED = replace(DEFAULT, negatives=0, near_negatives=2, positives=(4, 12, 24, 30), parts=(4, 12, 24, 30))
-_SEANLINX_MINED = replace(SEANLINX, negatives=0, near_negatives=0, tries=(0,) * 4)
+# The original leaves small faces out for the 12-net only.
+_SEANLINX_MINED = replace(SEANLINX, min_face=0, negatives=0, near_negatives=0, tries=(0,) * 4)
 RECIPES = {
     "default": {
         "pnet": DEFAULT,

@@ -15,7 +15,7 @@ from gluon_mtcnn.core.nets.presets import Preset
 from gluon_mtcnn.core.ops.image import read
 from gluon_mtcnn.core.packs.pack import Pack
 from gluon_mtcnn.core.seanlinx.detection_files import read_detections
-from gluon_mtcnn.core.types import ALL_FACES, NEGATIVE, PART, POSITIVE
+from gluon_mtcnn.core.types import ALL_FACES, NEGATIVE, PART, POSITIVE, Annotation
 from gluon_mtcnn.prepare_data.annotations.wider import read_wider
 from gluon_mtcnn.prepare_data.mining.hard_examples import (
     MINING,
@@ -58,6 +58,23 @@ def test_candidates_are_squared_rounded_and_in_order_of_score():
     np.testing.assert_array_equal(squares, [[50, 50, 79, 79], [-10, 0, 19, 29], [5, 10, 34, 39]])
     np.testing.assert_array_equal(candidate_squares(found, 80, 80, padded=False), squares[[0, 2]])
     assert candidate_squares(np.zeros((0, 5)), 80, 80, True).shape == (0, 4)
+
+
+def test_under_the_original_s_rule_only_the_width_counts():
+    found = np.array([[0.4, 0.6, 18.9, 19.1, 0.5], [0.6, 0.4, 19.1, 18.9, 0.4]])  # side 19.5: 20 x 19 and 19 x 20 px
+    np.testing.assert_array_equal(candidate_squares(found, 80, 80, False, by_width=True), [[0, 1, 19, 19]])
+    assert len(candidate_squares(found, 80, 80, False)) == 0
+
+
+def test_the_seanlinx_recipe_leaves_small_faces_out_for_the_12_net_only():
+    least = {net: RECIPES["seanlinx"][net].min_face for net in ("pnet", "rnet", "onet")}
+    assert least == {"pnet": 40, "rnet": 0, "onet": 0}
+    small = Annotation("photo.jpg", np.array([[100, 100, 123, 129]], np.float32), np.zeros(1, bool))
+    squares = [[97, 100, 126, 129], [100, 108, 129, 137], [100, 200, 129, 229]]  # IoU 0.80, 0.42, 0
+    for net in ("rnet", "onet"):
+        recipe, mining = RECIPES["seanlinx"][net], MINING["seanlinx"][net]
+        crops = mine(squares, Faces.of(small, recipe.min_face), mining, recipe)
+        assert crops.labels.tolist() == [POSITIVE, PART, NEGATIVE]
 
 
 def test_detections_are_labelled_by_their_best_face():

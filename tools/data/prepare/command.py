@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-face-longer-side",
         type=positive_int,
         metavar="PX",
-        help="leave out faces whose longer side is below this (20; seanlinx: 40)",
+        help="leave out faces whose longer side is below this (20; seanlinx: 40 for pnet, none for rnet and onet)",
     )
     # the old spelling
     choice.add_argument("--min-face-px", dest="min_face_longer_side", type=positive_int, help=argparse.SUPPRESS)
