@@ -229,9 +229,7 @@ class HardExamplePlanner:
         return parts[0] if len(parts) == 1 else Samples.concatenate(parts)
 
 
-def candidate_squares(
-    found: np.ndarray, width: int, height: int, padded: bool, by_width: bool = False
-) -> np.ndarray:
+def candidate_squares(found: np.ndarray, width: int, height: int, padded: bool, by_width: bool = False) -> np.ndarray:
     """Return what the next net would be shown (n, 4) int32 of detections (m, 5), the highest score first.
 
     Detections are squared and rounded; those under 20 px are left out, and without `padded` those that cross the

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.core.files.atomic import read_json
 from gluon_mtcnn.core.types import INPUT_SIZE, NETS
 from gluon_mtcnn.tools.cli import main as cli
+from gluon_mtcnn.tools.seanlinx.epochs import runs
 
 log = logging.getLogger(__name__)
 NEXT_NET = {"pnet": "rnet", "rnet": "onet"}
@@ -85,13 +87,17 @@ def train(kind: str, argv: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--image_set", default=f"train_{size}", help="list below imglists/")
     parser.add_argument("--prefix", default=f"model/{kind}", help="its folder becomes the model folder")
     parser.add_argument("--gpus", default="-1", help="GPU numbers with commas, -1 for the CPU")
-    parser.add_argument("--pretrained", default="", help="checkpoint prefix to start from")
+    parser.add_argument("--pretrained", default="", help="with --resume: checkpoint prefix to start from")
     parser.add_argument("--epoch", type=int, default=0, help="epoch of --pretrained")
-    parser.add_argument("--begin_epoch", type=int, default=0, choices=[0], help="always 0: --resume goes on by itself")
-    parser.add_argument("--end_epoch", type=int, default=16, help="epochs")
+    parser.add_argument("--begin_epoch", type=int, default=0, help="epochs done before: the learning rate follows")
+    parser.add_argument("--end_epoch", type=int, default=16, help="number of the last epoch")
     parser.add_argument("--frequent", type=int, default=200, help="not needed: there is a progress bar")
     parser.add_argument("--lr", type=float, default=0.01, help="learning rate")
-    parser.add_argument("--resume", action="store_true", help="go on after the last checkpoint")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="start from --pretrained, otherwise from the model of --prefix; without --begin_epoch, go on with its run",
+    )
     args = parser.parse_args(argv)
     pack = Path(args.root_path, "packs", args.image_set)
     if not (pack / "manifest.json").is_file():
@@ -99,12 +105,48 @@ def train(kind: str, argv: Optional[Sequence[str]] = None) -> int:
         code = _command("pack", *source, "--size", size, "--out", pack)
         if code:
             return code
-    options = ["--epochs", args.end_epoch, "--lr", args.lr, "--devices", _devices(args.gpus), "--recipe", "seanlinx"]
-    options += ["--resume"] if args.resume else []
     with tempfile.TemporaryDirectory() as scratch:
+        return _train_epochs(kind, args, pack, scratch)
+
+
+def _train_epochs(kind: str, args: argparse.Namespace, pack: Path, scratch: str) -> int:
+    """Train from --begin_epoch to --end_epoch, each run from the weights of the one before; return the exit code."""
+    out = Path(args.prefix).parent
+    start, own_run = _start(kind, args, out, scratch)
+    todo = runs(args.begin_epoch, args.end_epoch, args.lr)
+    if not todo:
+        log.info("nothing to train: --begin_epoch %d, --end_epoch %d", args.begin_epoch, args.end_epoch)
+    for run in todo:
+        options = ["--epochs", run.epochs, "--lr", f"{run.lr:g}", "--devices", _devices(args.gpus)]
+        options += ["--pretrained", start] if start else []
+        options += ["--resume"] if own_run else []
+        code = _command("train", kind, "--data", pack, "--out", out, *options, "--recipe", "seanlinx")
+        if code:
+            return code
+        start = str(out)
+    return 0
+
+
+def _start(kind: str, args: argparse.Namespace, out: Path, scratch: str) -> tuple[str, bool]:
+    """Return the model folder whose weights a run starts from, or "", and whether the run in `out` goes on instead."""
+    from gluon_mtcnn.core.training.checkpoint import run_record_path
+
+    if not args.resume:
         if args.pretrained:
-            options += ["--pretrained", _pretrained(kind, args, scratch)]
-        return _command("train", kind, "--data", pack, "--out", Path(args.prefix).parent, *options)
+            log.info("--pretrained is used with --resume only, as in the original: starting from random weights")
+        return "", False
+    if args.pretrained:
+        return _pretrained(kind, args, scratch), False
+    if args.begin_epoch:
+        return str(out), False
+    record = run_record_path(out, kind)
+    epochs = read_json(record)["config"]["epochs"] if record.is_file() else args.end_epoch
+    if epochs < args.end_epoch:
+        raise InputError(
+            f"{out}: its last run was one of {epochs} epochs: to train on up to --end_epoch {args.end_epoch}, say with "
+            "--begin_epoch how many are done"
+        )
+    return "", True
 
 
 def _pretrained(kind: str, args: argparse.Namespace, scratch: str) -> str:
@@ -164,7 +206,7 @@ def _detector(args: argparse.Namespace, last_stage: str, scratch: str) -> Any:
 def demo(argv: Optional[Sequence[str]] = None) -> int:
     """Find the faces of one photo with the original's demo settings, and write the picture with them drawn in."""
     parser = argparse.ArgumentParser(description="Find the faces of a photo.")
-    parser.add_argument("image", help="the photo")
+    parser.add_argument("image", nargs="?", default="test01.jpg", help="the photo (default: %(default)s)")
     parser.add_argument("--out", default="demo", help="folder for the picture (default: demo)")
     _add_cascade(parser, (0.5, 0.5, 0.7), 40)
     args = parser.parse_args(argv)

@@ -1,5 +1,6 @@
 """The scripts in example/, by the functions that they are made of, on a tiny Seanlinx layout."""
 
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.convert.seanlinx import checkpoint_path, seanlinx_names
+from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.nets.model_folder import load_model
 from gluon_mtcnn.core.nets.mtcnn import NetSpec, build, initialise
 from gluon_mtcnn.core.types import NETS
@@ -68,6 +70,68 @@ def test_train_packs_once_and_trains(root, tmp_path, checkpoints):
     assert (root / "packs" / "train_12" / "train.rec").is_file()
 
 
+def words_of(monkeypatch):
+    """Record the commands of a script, and run none of them."""
+    words = []
+    monkeypatch.setattr(options, "_command", lambda *arguments: words.append([str(a) for a in arguments]) or 0)
+    return words
+
+
+def value(words, option):
+    return words[words.index(option) + 1]
+
+
+def train_options(root, out, *more):
+    (root / "packs" / "train_12").mkdir(parents=True, exist_ok=True)
+    (root / "packs" / "train_12" / "manifest.json").write_text("{}")
+    return [*paths(root, "mtcnn"), "--prefix", str(out / "pnet"), *more]
+
+
+def test_pretrained_counts_together_with_resume_only(root, tmp_path, checkpoints, monkeypatch, caplog):
+    words, out = words_of(monkeypatch), tmp_path / "model"
+    start = ["--pretrained", checkpoints[0], "--epoch", "16"]
+    caplog.set_level("INFO")
+    assert options.train("pnet", train_options(root, out, *start)) == 0
+    assert "--pretrained" not in words[0]
+    assert "starting from random weights" in caplog.text
+    assert options.train("pnet", train_options(root, out, *start, "--resume")) == 0
+    assert "--pretrained" in words[1]
+    assert "--resume" not in words[1]  # a run of its own: only the weights are taken over, as in the original
+    assert options.train("pnet", train_options(root, out, "--resume")) == 0
+    assert "--resume" in words[2]
+
+
+def test_begin_epoch_trains_the_epochs_that_are_left_at_their_rates(root, tmp_path, monkeypatch, caplog):
+    words, out = words_of(monkeypatch), tmp_path / "model"
+    caplog.set_level("INFO")
+    for begin, end, expected in (
+        (0, 16, [("16", "0.01")]),
+        (8, 14, [("6", "0.001")]),
+        (6, 16, [("2", "0.01"), ("6", "0.001"), ("2", "0.0001")]),
+        (16, 26, [("8", "0.0001"), ("2", "0.0001")]),
+        (16, 16, []),
+    ):
+        words.clear()
+        more = ("--resume", "--begin_epoch", begin, "--end_epoch", end)
+        assert options.train("pnet", train_options(root, out, *map(str, more))) == 0
+        assert [(value(run, "--epochs"), value(run, "--lr")) for run in words] == expected
+        if begin:
+            assert all(value(run, "--pretrained") == str(out) for run in words)
+    assert "nothing to train: --begin_epoch 16, --end_epoch 16" in caplog.text
+
+
+def test_more_epochs_after_fewer(root, tmp_path):
+    """One epoch, then up to two: refused without --begin_epoch, which says where to count from."""
+    argv = [*paths(root, "mtcnn"), "--prefix", str(tmp_path / "model" / "pnet"), "--lr", "0.001", "--end_epoch"]
+    assert options.train("pnet", [*argv, "1"]) == 0
+    with pytest.raises(InputError, match=r"one of 1 epochs: .* up to --end_epoch 2, say with --begin_epoch"):
+        options.train("pnet", [*argv, "2", "--resume"])
+    first = (tmp_path / "model" / "pnet.params").read_bytes()
+    assert options.train("pnet", [*argv, "2", "--resume", "--begin_epoch", "1"]) == 0
+    assert (tmp_path / "model" / "pnet.params").read_bytes() != first
+    assert json.loads((tmp_path / "model" / "checkpoints" / "pnet" / "run.json").read_text())["config"]["epochs"] == 1
+
+
 def test_fddb_writes_a_result_for_every_photo(root, checkpoints, capsys):
     argv = [
         *paths(root, "fddb"),
@@ -98,6 +162,12 @@ def test_demo_draws(root, tmp_path, checkpoints):
     assert (tmp_path / "drawn" / "1.jpg").is_file()
 
 
+def test_demo_without_a_photo_takes_the_original_s(root, checkpoints, monkeypatch):
+    words = words_of(monkeypatch)
+    assert options.demo(["--prefix", *checkpoints]) == 0
+    assert words[-1][:2] == ["detect", "test01.jpg"]
+
+
 def test_our_own_model_is_used_where_there_is_no_checkpoint(root, tmp_path, checkpoints):
     folder = options._model_folder(checkpoints, [16, 16, 16], str(tmp_path / "ours"))
     assert folder == str(tmp_path / "ours")
@@ -115,12 +185,10 @@ def test_gen_hard_example_mines_for_the_next_net(root, tmp_path, checkpoints):
 
 def test_gen_hard_example_has_the_thresholds_of_the_original_s_parser(root, checkpoints, monkeypatch):
     """0.6 0.7 0.7: they override the 0.6 0.6 0.7 in the signature of the original's test_net."""
-    words = []
-    monkeypatch.setattr(options, "_command", lambda *arguments: words.append(arguments) or 0)
+    words = words_of(monkeypatch)
     assert options.gen_hard_example([*paths(root, "fddb"), "--prefix", *checkpoints, "--test_mode", "rnet"]) == 0
-    prepare = words[-1]
-    assert prepare[prepare.index("--thresholds") + 1] == "0.6,0.7,0.7"
-    assert prepare[prepare.index("--min-face") + 1] == 24
+    assert value(words[-1], "--thresholds") == "0.6,0.7,0.7"
+    assert value(words[-1], "--min-face") == "24"
 
 
 def test_gen_imglist_gathers(root, tmp_path, capsys):
