@@ -15,21 +15,25 @@ from gluon_mtcnn.core.nets.weights import AnyNet
 
 log = logging.getLogger(__name__)
 SEANLINX_EPOCH = 16
+SEANLINX_MXNET = (0, 9)  # of early 2017, which the original was made for
+CURRENT_MXNET = (1, 9)
 
 
-def _write_pair(prefix: Path, epoch: int, net: AnyNet, names: dict[str, str], landmarks: bool) -> list[Path]:
-    """Write ``PREFIX-symbol.json`` and ``PREFIX-0016.params``; return the paths."""
-    from gluon_mtcnn.core.nets.symbol_graph import build_symbol, symbol_parameters  # MXNet, which ONNX does without
+def _write_pair(
+    prefix: Path, epoch: int, net: AnyNet, names: dict[str, str], landmarks: bool, mxnet: tuple[int, int]
+) -> list[Path]:
+    """Write ``PREFIX-symbol.json``, for an MXNet of a version, and ``PREFIX-0016.params``; return the paths."""
+    from gluon_mtcnn.core.nets.symbol_graph import build_symbol, symbol_json, symbol_parameters  # MXNet: not for ONNX
 
     paths = [prefix.with_name(f"{prefix.name}-symbol.json"), checkpoint_path(prefix, epoch)]
     with replacing(paths[0]) as temporary:
-        temporary.write_text(build_symbol(net.spec, names, landmarks).tojson() + "\n", encoding="utf-8")
+        temporary.write_text(symbol_json(build_symbol(net.spec, names, landmarks), mxnet) + "\n", encoding="utf-8")
     parameters = symbol_parameters(net, names, landmarks)
     write_params_of_2016(paths[1], {f"arg:{name}": array for name, array in parameters.items()})
     return paths
 
 
-def write_seanlinx(net: AnyNet, prefix: PathLike, epoch: int) -> list[Path]:
+def write_seanlinx(net: AnyNet, prefix: PathLike, epoch: int, mxnet: tuple[int, int] = SEANLINX_MXNET) -> list[Path]:
     """Write a net without its landmark head as ``PREFIX-0016.params`` and ``PREFIX-symbol.json``; return the paths.
 
     Raises
@@ -38,7 +42,7 @@ def write_seanlinx(net: AnyNet, prefix: PathLike, epoch: int) -> list[Path]:
         The original's layers cannot express it.
     """
     check_seanlinx(net, prefix)
-    return _write_pair(Path(prefix), epoch, net, seanlinx_symbol_names(net.spec.kind), landmarks=False)
+    return _write_pair(Path(prefix), epoch, net, seanlinx_symbol_names(net.spec.kind), False, mxnet)
 
 
 def check_seanlinx(net: AnyNet, source: PathLike) -> None:
@@ -71,11 +75,13 @@ def seanlinx_symbol_names(kind: str) -> dict[str, str]:
     return {**names, **pools, "probability": "cls_prob"}
 
 
-def export_seanlinx(model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH) -> list[Path]:
+def export_seanlinx(
+    model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH, mxnet: tuple[int, int] = SEANLINX_MXNET
+) -> list[Path]:
     """Write ``pnet-0016.params`` and so on, as Seanlinx/mtcnn names and orders its nets; return the paths.
 
-    Beside each lies ``pnet-symbol.json``, which the original does not need. Its nets have no landmark head: ours is
-    left out, with a warning.
+    Beside each lies ``pnet-symbol.json``, which the original does not need, in the form of the oldest MXNet that must
+    read it (major, minor). Its nets have no landmark head: ours is left out, with a warning.
 
     Raises
     ------
@@ -91,21 +97,22 @@ def export_seanlinx(model: Model, folder: PathLike, epoch: int = SEANLINX_EPOCH)
             log.warning("%s: Seanlinx's nets have no landmark head: left out", kind)
         if net.spec.pooling == "valid":
             log.warning("%s: pools by the convention that the original dropped with its commit 2d00cb4", kind)
-        paths += write_seanlinx(net, Path(folder) / kind, epoch)
+        paths += write_seanlinx(net, Path(folder) / kind, epoch, mxnet)
     return paths
 
 
-def export_symbol(model: Model, folder: PathLike) -> list[Path]:
+def export_symbol(model: Model, folder: PathLike, mxnet: tuple[int, int] = CURRENT_MXNET) -> list[Path]:
     """Write ``pnet-symbol.json``, ``pnet-0000.params`` and so on; return the paths.
 
-    Layers are called ``stage1_conv`` .. ``fc_prelu``, outputs ``probability``, ``offsets`` and ``landmarks``.
+    Layers are called ``stage1_conv`` .. ``fc_prelu``, outputs ``probability``, ``offsets`` and ``landmarks``. `mxnet`
+    is the oldest MXNet that must read the symbol (major, minor).
     """
     paths = []
     for kind in model.nets:
         net = model.weights(kind)
         names = {layer.name: layer.name.replace(".", "_") for layer in net.spec.layers()}
         names.update(face_head="face_head", probability="probability", box_head="offsets", landmark_head="landmarks")
-        paths += _write_pair(Path(folder) / kind, 0, net, names, landmarks=True)
+        paths += _write_pair(Path(folder) / kind, 0, net, names, True, mxnet)
     return paths
 
 

@@ -6,6 +6,7 @@ a wrong gradient for its slopes (see core.nets.mtcnn), so these symbols are for 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from gluon_mtcnn.core.nets.spec import LayerSpec, NetSpec
 from gluon_mtcnn.core.nets.weights import AnyNet
 
 INPUT = "data"
+_ATTRS_SINCE = (1, 0)  # here a node's settings are called "attrs"; MXNet 0.9 to 0.11 call them "attr", which all read
+_VERSION_OF_ATTR = 905  # MXNet 0.9.5, as a file says it
 _PARAMETERS = {"weight": "weight", "bias": "bias", "alpha": "gamma"}  # ours -> the symbol's
 
 
@@ -42,6 +45,22 @@ def build_symbol(spec: NetSpec, names: Mapping[str, str], landmarks: bool = True
     heads = [_append(value, head, names[head.name]) for head in _heads(spec, landmarks)]
     heads[0] = mx.sym.softmax(heads[0], axis=1, name=names["probability"])
     return mx.sym.Group(heads)
+
+
+def symbol_json(symbol: Any, version: tuple[int, int]) -> str:
+    """Return a symbol of `build_symbol` as JSON text that an MXNet of this (major, minor) version and all later read.
+
+    MXNet before 1.0 refuses the file of a later one; later ones read the older form.
+    """
+    text = str(symbol.tojson())
+    if version >= _ATTRS_SINCE:
+        return text
+    graph = json.loads(text)
+    for node in graph["nodes"]:
+        if "attrs" in node:
+            node["attr"] = node.pop("attrs")
+    graph["attrs"] = {"mxnet_version": ["int", _VERSION_OF_ATTR]}
+    return json.dumps(graph, indent=2, sort_keys=True)
 
 
 def symbol_parameters(net: AnyNet, names: Mapping[str, str], landmarks: bool = True) -> dict[str, np.ndarray]:

@@ -1,4 +1,5 @@
 import ctypes
+import json
 
 import cv2
 import numpy as np
@@ -132,6 +133,26 @@ def test_symbols_in_module_and_symbol_block(tmp_path, order):
         files = [str(tmp_path / f"{kind}-symbol.json"), str(tmp_path / f"{kind}-0000.params")]
         block = mx.gluon.SymbolBlock.imports(files[0], ["data"], files[1])
         assert_close([output.asnumpy() for output in block(x)], expected)
+
+
+def test_symbols_of_2017_have_attr_where_later_ones_have_attrs(tmp_path):
+    """MXNet before 1.0 says "Unknown field attrs", candidates are "attr", ...; every later one reads both."""
+    model = random_model()
+    export_seanlinx(model, tmp_path / "seanlinx")
+    export_symbol(model, tmp_path / "old", (0, 11))
+    export_symbol(model, tmp_path / "new")
+    for folder, field, version in (("seanlinx", "attr", 905), ("old", "attr", 905), ("new", "attrs", 10901)):
+        for kind in NETS:
+            graph = json.loads((tmp_path / folder / f"{kind}-symbol.json").read_text())
+            keys = {key for node in graph["nodes"] for key in node}
+            assert keys == {"op", "name", field, "inputs"}
+            assert graph["attrs"]["mxnet_version"] == ["int", version]
+    for kind in NETS:
+        expected = outputs(model.nets[kind], batch(kind))
+        assert_close(bound_outputs(tmp_path / "old" / kind, 0, batch(kind)), expected)
+        files = [str(tmp_path / "old" / f"{kind}-symbol.json"), str(tmp_path / "old" / f"{kind}-0000.params")]
+        block = mx.gluon.SymbolBlock.imports(files[0], ["data"], files[1])
+        assert_close([output.asnumpy() for output in block(mx.nd.array(batch(kind)))], expected)
 
 
 def predict_in_c(symbol, parameters, x):

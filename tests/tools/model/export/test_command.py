@@ -33,6 +33,20 @@ def test_files_and_what_is_printed(model, tmp_path, capsys, arguments, files):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(files)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "attr"),
+    [
+        (["seanlinx"], True),
+        (["seanlinx", "--mxnet-version", "1.9.1"], False),
+        (["symbol"], False),
+        (["symbol", "--mxnet-version", "0.11.0"], True),
+    ],
+)
+def test_the_oldest_mxnet_that_must_read_the_symbols(model, tmp_path, arguments, attr):
+    assert main(["export", *arguments, "--model", model, "--out", str(tmp_path)]) == 0
+    assert ('"attr"' in (tmp_path / "rnet-symbol.json").read_text()) == attr
+
+
 def test_pixels(model, tmp_path):
     assert main(["export", "onnx", "--pixels", "--model", model, "--out", str(tmp_path)]) == 0
     entry = onnx.load(tmp_path / "onet.onnx").graph.input[0].type.tensor_type
@@ -55,6 +69,8 @@ def test_seanlinx_there_and_back(model, tmp_path):
     ("arguments", "message"),
     [
         (["onnx", "--epoch", "3"], "export onnx: --epoch: only Seanlinx's checkpoints have one"),
+        (["onnx", "--mxnet-version", "0.11"], "export onnx: --mxnet-version: only for seanlinx and symbol"),
+        (["symbol", "--mxnet-version", "0.8"], "expected a version from 0.9 on, such as 0.11, got '0.8'"),
         (["symbol", "--pixels"], "export symbol: --pixels: only for onnx"),
         (["onnx", "--model", "nowhere"], "nowhere: not a model folder: model.json not found"),
         (["torch"], "invalid choice: 'torch'"),
