@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 
 from gluon_mtcnn.tools.cli.detector_options import add_detector_options, options_with_detector
-from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE
+from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE, MATCHERS
 from gluon_mtcnn.tools.evaluate.fddb.run import FddbOptions, evaluate_fddb
 from gluon_mtcnn.tools.evaluate.report_output import add_json_option, report
 from gluon_mtcnn.tools.evaluate.roc.curves import Method, tpr_table
@@ -42,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="an image without entry, without file, or that does not decode counts as one without detections",
     )
+    parser.add_argument(
+        "--matcher",
+        choices=MATCHERS,
+        default=FddbOptions.matcher,
+        help="match for the greatest total IoU, or as the official program does, byte for byte (default: %(default)s)",
+    )
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
     add_json_option(parser)
     add_detector_options(parser)
@@ -53,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     mean = result.mean_ap
     lines = [
         tpr_table([Method("this detector", result.disc, result.cont)]),
+        f"matcher: {result.matcher}",
         f"mean AP of {len(result.ap)} folds: " + ("no face" if mean is None else f"{mean:.4f}"),
     ]
     if result.processor_time:

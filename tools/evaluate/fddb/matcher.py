@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
@@ -23,11 +23,12 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from gluon_mtcnn.core.errors import InputError
+from gluon_mtcnn.tools.evaluate.fddb.official import DISCRETE_IOU, official_states, summed
 from gluon_mtcnn.tools.evaluate.fddb.regions import ellipse_patches, pixel_iou
 
+MATCHERS = ("optimal", "official")
 FALLBACK_SIZE = (450, 450)  # (width, height): FDDB's photos are at most 450 px; curves move by up to .005
 NO_DETECTION = sys.float_info.max  # threshold of the row that stands for "nothing detected"
-DISCRETE_IOU = 0.5
 BLOCK = 4096  # detections whose IoU is computed at once: bounds memory whatever the number of boxes
 SMALL = 8  # faces: up to here one assignment costs less than finding out which faces are independent
 
@@ -85,6 +86,7 @@ def evaluate(
     annotations: Mapping[str, np.ndarray],
     detections: Mapping[str, np.ndarray],
     sizes: Optional[Mapping[str, tuple[int, int]]] = None,
+    matcher: str = MATCHERS[0],
 ) -> Roc:
     """Return the ROC of detections on annotated images.
 
@@ -97,6 +99,9 @@ def evaluate(
         ignored. Finite numbers.
     sizes : mapping of name to (width, height), optional
         Pixels; 450 x 450 for all by default.
+    matcher : {"optimal", "official"}
+        Match for the greatest total IoU, or as the official program does (`tools.evaluate.fddb.kuhn`): then the order
+        of images, faces and detections counts, and both curves are the program's.
 
     Raises
     ------
@@ -105,7 +110,7 @@ def evaluate(
     """
     if not annotations:
         raise InputError("FDDB: expected at least one image, got none")
-    changes, scores = [np.zeros((0, 3))], []
+    changes, states, scores = [np.zeros((0, 3))], [], []
     for name, faces in annotations.items():
         if name not in detections:
             raise InputError(f"no detections entry for image {name}")
@@ -113,9 +118,18 @@ def evaluate(
             raise InputError(f"no size for image {name}")
         rows = detections[name]
         scores.append(rows[:, -1])
-        if len(rows) and len(faces):
-            changes.append(match_image(faces, rows, FALLBACK_SIZE if sizes is None else sizes[name]))
-    return _accumulate(np.concatenate(changes), scores, sum(map(len, annotations.values())))
+        if not len(rows) or not len(faces):
+            continue
+        size = FALLBACK_SIZE if sizes is None else sizes[name]
+        if matcher == "official":
+            states.append(official_states(faces, rows, size))
+        else:
+            changes.append(match_image(faces, rows, size))
+    roc = _accumulate(np.concatenate(changes), scores, sum(map(len, annotations.values())))
+    if matcher != "official":
+        return roc
+    hits, overlap = summed(states, roc.thresholds)
+    return replace(roc, hits=hits.astype(np.int64), overlap=overlap)
 
 
 def _accumulate(changes: np.ndarray, scores: list[np.ndarray], faces: int) -> Roc:

@@ -65,19 +65,25 @@ def ellipse_patches(ellipses: np.ndarray, size: tuple[int, int]) -> list[Patch]:
     return [draw_ellipse(*ellipse, size) for ellipse in zip(centres, radii, degrees)]
 
 
-def rectangle_spans(rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def rectangle_spans(rows: np.ndarray, size: tuple[int, int], either_corner_first: bool = False) -> np.ndarray:
     """Return the pixels of rectangles as (n, 4) int64 half-open spans x1, y1, x2, y2, clipped to the image.
 
-    Both rounded corners, (x, y) and (x + w, y + h) in float32, are inside. Negative sizes give empty spans.
+    Both rounded corners, (x, y) and (x + w, y + h), are inside. They are added in float64 and rounded from float32.
+    Negative sizes give empty spans; with `either_corner_first` the rectangle between the corners, as the official
+    program draws it.
     """
-    rows = rows[:, :4].astype(np.float32)
-    near = np.rint(rows[:, :2])
-    far = np.maximum(np.rint(rows[:, :2] + rows[:, 2:]) + 1, near)
+    rows = rows[:, :4].astype(np.float64)
+    near, far = (np.rint(corner.astype(np.float32)) for corner in (rows[:, :2], rows[:, :2] + rows[:, 2:]))
+    if either_corner_first:
+        near, far = np.minimum(near, far), np.maximum(near, far)
+    far = np.maximum(far + 1, near)
     limits = np.array([*size, *size], np.float32)
     return np.minimum(np.maximum(np.concatenate([near, far], axis=1), 0), limits).astype(np.int64)
 
 
-def pixel_iou(faces: Sequence[Patch], rows: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def pixel_iou(
+    faces: Sequence[Patch], rows: np.ndarray, size: tuple[int, int], either_corner_first: bool = False
+) -> np.ndarray:
     """Return the (k, n) IoU of k faces and n detections, counted in pixels of the image; 0 for empty regions.
 
     Parameters
@@ -85,23 +91,24 @@ def pixel_iou(faces: Sequence[Patch], rows: np.ndarray, size: tuple[int, int]) -
     faces : sequence of Patch
     rows : (n, 5) rectangles or (n, 6) ellipses
     size : (width, height)
+    either_corner_first : bool
+        As of `rectangle_spans`.
     """
-    share = _share_with_ellipses if rows.shape[1] == ELLIPSE_COLUMNS else _share_with_rectangles
-    shared, areas = share(faces, rows, size)
+    if rows.shape[1] == ELLIPSE_COLUMNS:
+        shared, areas = _share_with_ellipses(faces, rows, size)
+    else:
+        shared, areas = _share_with_rectangles(faces, rectangle_spans(rows, size, either_corner_first))
     union = np.array([[face.area] for face in faces]) + areas - shared
     return shared / np.maximum(union, 1)
 
 
-def _share_with_rectangles(
-    faces: Sequence[Patch], rows: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the pixels (k, n) shared with each rectangle, and the rectangles' areas (n,)."""
-    spans = rectangle_spans(rows, size)
+def _share_with_rectangles(faces: Sequence[Patch], spans: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pixels (k, n) shared with each rectangle, given as its span, and the rectangles' areas (n,)."""
     corners = np.array([[face.x, face.y, face.x, face.y] for face in faces])
     limits = np.array([face.mask.shape[::-1] * 2 for face in faces])
     local = np.minimum(np.maximum(spans - corners[:, None], 0), limits[:, None])  # (k, n, 4) in each face's mask
     x1, y1, x2, y2 = np.moveaxis(local, -1, 0)
-    shared = np.empty((len(faces), len(rows)), np.int64)
+    shared = np.empty((len(faces), len(spans)), np.int64)
     for i, face in enumerate(faces):
         total = cv2.integral(face.mask)  # (h + 1, w + 1): pixels above and left of a corner
         shared[i] = total[y2[i], x2[i]] - total[y1[i], x2[i]] - total[y2[i], x1[i]] + total[y1[i], x1[i]]

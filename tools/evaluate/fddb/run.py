@@ -30,7 +30,7 @@ from gluon_mtcnn.tools.evaluate.fddb.files import (
     rectangles,
     write_fddb_detections,
 )
-from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE, Roc, evaluate
+from gluon_mtcnn.tools.evaluate.fddb.matcher import FALLBACK_SIZE, MATCHERS, Roc, evaluate
 from gluon_mtcnn.tools.evaluate.plausibility import warn_of_implausible
 from gluon_mtcnn.tools.evaluate.processor_time import ProcessorTime, processor_time, with_processor_time
 from gluon_mtcnn.tools.evaluate.roc.curves import TABLE_AT, RocCurve
@@ -56,6 +56,8 @@ class FddbOptions:
         Lines of ``name width height``. Default: from `images`, otherwise 450 x 450 pixels for all.
     missing_as_empty : bool
         An image without entry, without file, or that does not decode, counts as one without detections.
+    matcher : {"optimal", "official"}
+        Match for the greatest total IoU, or exactly as the official program does.
     out : path, optional
         Folder for DiscROC.txt, ContROC.txt, ap.json and detections.txt. Default: no file is written.
     detector : DetectorOptions
@@ -76,6 +78,7 @@ class FddbOptions:
     images: Optional[PathLike] = None
     image_sizes: Optional[PathLike] = None
     missing_as_empty: bool = False
+    matcher: str = MATCHERS[0]
     out: Optional[PathLike] = None
     detector: DetectorOptions = field(default_factory=DetectorOptions)
     num_workers: int = 1
@@ -96,18 +99,21 @@ class FddbResult:
         ``left top width height score`` or an ellipse with its score, in the order of the folds.
     processor_time : ProcessorTime or None
         Of detecting; None where detections were read.
+    matcher : {"optimal", "official"}
+        How detections were matched with faces.
 
     Examples
     --------
     >>> result = evaluate_fddb(FddbOptions("data/fddb/FDDB-folds", images="data/fddb/images", quiet=True))
     >>> sorted(result.summary())
-    ['faces', 'folds', 'images', 'mean']
+    ['faces', 'folds', 'images', 'matcher', 'mean']
     """
 
     roc: Roc
     ap: dict[str, Optional[float]]
     detections: dict[str, np.ndarray]
     processor_time: Optional[ProcessorTime] = None
+    matcher: str = MATCHERS[0]
 
     @property
     def disc(self) -> RocCurve:
@@ -126,7 +132,8 @@ class FddbResult:
 
     def summary(self) -> dict[str, Any]:
         """Return the content of ap.json."""
-        return {"mean": self.mean_ap, "folds": self.ap, "images": len(self.detections), "faces": self.roc.faces}
+        counts = {"images": len(self.detections), "faces": self.roc.faces}
+        return {"mean": self.mean_ap, "folds": self.ap, **counts, "matcher": self.matcher}
 
     def report(self) -> dict[str, Any]:
         """Return the summary with rates at numbers of false positives and the processor time, for ``--json``."""
@@ -159,6 +166,8 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
     >>> 0 <= result.disc.rate_at(100) <= 1, 0 <= result.mean_ap <= 1
     (True, True)
     """
+    if options.matcher not in MATCHERS:
+        raise InputError(f"evaluate fddb: matcher: expected {' or '.join(MATCHERS)}, got {options.matcher!r}")
     if options.detections is None and options.images is None:
         raise InputError("evaluate fddb: expected --detections FILE_OR_DIR, or --images DIR and --model DIR")
     if options.detections is not None and (options.detector.model is not None or detector is not None):
@@ -181,8 +190,9 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
             "no --image-sizes and no --images: every image is taken as %d x %d pixels, rates may be off by up to .005",
             *FALLBACK_SIZE,
         )
-    roc = evaluate(annotations, detections, sizes)
-    result = FddbResult(roc, average_precision(folds, annotations, detections, sizes), detections, taken)
+    roc = evaluate(annotations, detections, sizes, options.matcher)
+    ap = average_precision(folds, annotations, detections, sizes)
+    result = FddbResult(roc, ap, detections, taken, options.matcher)
     if options.out is not None:
         _write(Path(options.out), result, row_format)
     return result

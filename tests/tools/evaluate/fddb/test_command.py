@@ -492,9 +492,16 @@ def test_command_leaves_its_files(small_set, capsys):
         "folds": {"FDDB-fold-01": 0.5, "FDDB-fold-02": 1.0},
         "images": 3,
         "faces": 3,
+        "matcher": "optimal",
     }
     assert sorted(p.name for p in out.iterdir()) == ["ContROC.txt", "DiscROC.txt", "ap.json", "detections.txt"]
-    assert "mean AP of 2 folds: 0.7500" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "mean AP of 2 folds: 0.7500" in printed
+    assert "matcher: optimal\n" in printed
+    assert run_command(small_set, *options, "--matcher", "official") == 0
+    assert (out / "DiscROC.txt").read_text() == expected
+    assert json.loads((out / "ap.json").read_text())["matcher"] == "official"
+    assert "matcher: official\n" in capsys.readouterr().out
 
 
 def test_command_without_sizes_says_so(small_set, caplog):
