@@ -8,6 +8,9 @@ What it does otherwise than the detector's own arithmetic:
 - A cell of P-Net starts one pixel later, and P-Net's offsets count in x2 - x1, those of R and O in x2 - x1 + 1.
 - The side of a square is x2 - x1; the crop around it is one pixel more.
 - O-Net's landmarks are the mean over the crop and its mirror image.
+- Boxes are single precision from P-Net's scores on, since MATLAB makes an array single as soon as one number in it is.
+  A truncation can depend on it.
+- The scale of level k is ``12 / min_face * factor ^ k``, not a product of k factors, which can differ in the last bit.
 - P-Net requires score >= threshold, the others >. Among equal scores NMS prefers the later one.
 
 Landmarks are ``x1 + w * l - 1`` in the official code. That 1 takes them from MATLAB's coordinates to those that count
@@ -61,8 +64,8 @@ def _order(scores: np.ndarray) -> np.ndarray:
 
 
 def _with_scores(boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return boxes counted from 1 as rows x1 y1 x2 y2 score counted from 0."""
-    return np.concatenate([boxes - FIRST, scores[:, None]], axis=1)
+    """Return boxes counted from 1, (n, 4) float32, as rows x1 y1 x2 y2 score counted from 0, without rounding."""
+    return np.concatenate([boxes.astype(np.float64) - FIRST, scores[:, None]], axis=1)
 
 
 class OfficialCascade:
@@ -86,10 +89,11 @@ class OfficialCascade:
     def propose(self, image: np.ndarray) -> StageOutput:
         """Run P-Net over the pyramid of an image (h, w, 3)."""
         image = image.astype(np.float32)
-        scale, rows = CELL / self._min_face, [np.zeros((0, 9))]
-        while min(image.shape[:2]) * scale >= CELL:
-            rows.append(self._level(image, scale))
-            scale *= self._factor
+        first, rows = CELL / self._min_face, [np.zeros((0, 9), np.float32)]
+        shorter = min(image.shape[:2]) * first
+        while shorter >= CELL:
+            rows.append(self._level(image, first * self._factor ** (len(rows) - 1)))
+            shorter *= self._factor
         found = np.concatenate(rows)
         boxes, scores, offsets = found[:, :4], found[:, 4], found[:, 5:]
         keep = nms(boxes, scores, 0.7, order=_order(scores))
@@ -103,9 +107,9 @@ class OfficialCascade:
         probability, offsets = self.nets.level(resample(image, height, width))
         passed = probability >= self._thresholds["pnet"]
         columns, rows = np.nonzero(passed.T)  # column by column, as MATLAB
-        scores = probability[rows, columns].astype(np.float64)
+        scores = probability[rows, columns]
         corner = np.stack([columns, rows], axis=1) * float(STRIDE)
-        boxes = np.trunc(box_ops.from_corners(corner + FIRST, CELL) / scale)
+        boxes = np.trunc(box_ops.from_corners(corner + FIRST, CELL) / scale).astype(np.float32)
         keep = nms(boxes, scores, 0.5, order=_order(scores))
         rows, columns = rows[keep], columns[keep]
         return np.concatenate([boxes[keep], scores[keep, None], offsets[:, rows, columns].T], axis=1)
@@ -113,7 +117,7 @@ class OfficialCascade:
     def refine(self, kind: str, image: np.ndarray, candidates: np.ndarray) -> StageOutput:
         """Run R- or O-Net on the squares around candidates (n, 4)."""
         landmarks = self.nets[kind].spec.landmarks
-        boxes = squares(np.asarray(candidates, np.float64) + FIRST, image.shape)
+        boxes = squares((np.asarray(candidates, np.float64) + FIRST).astype(np.float32), image.shape)
         if len(boxes) == 0:
             return StageOutput(np.zeros((0, 5)), np.zeros((0, 5)), np.zeros((0, 5, 2)) if landmarks else None)
         crops = crop(image, boxes - FIRST, INPUT_SIZE[kind])

@@ -41,6 +41,22 @@ def test_squares_are_truncated_from_one():
     )
 
 
+def test_boxes_are_single_precision_where_they_are_truncated():
+    """The square around this box ends at 178.99999 in double precision and at 179 in single."""
+    box = np.array([[145.6, 11.64, 174.9, 49.14]], np.float32)
+    assert squares(box, (500, 500, 3)).tolist() == [[141, 11, 179, 49]]
+    assert squares(box.astype(np.float64), (500, 500, 3)).tolist() == [[141, 11, 178, 49]]
+
+
+def test_scales_are_powers_of_the_factor(cascade, monkeypatch):
+    scales = []
+    monkeypatch.setattr(cascade, "_level", lambda image, scale: scales.append(scale) or np.zeros((0, 9), np.float32))
+    monkeypatch.setattr(cascade, "_factor", 0.709)
+    monkeypatch.setattr(cascade, "_min_face", 20)
+    cascade.propose(np.zeros((1200, 1600, 3), np.uint8))
+    assert scales == [0.6 * 0.709**level for level in range(12)]
+
+
 def test_crops_are_zero_beyond_the_image():
     image = np.full((4, 6, 3), 200, np.uint8)
     found = crop(image, np.array([[-4, 0, 3, 3], [2, 2, 3, 3]]), 4)
