@@ -166,7 +166,7 @@ def load_model(folder: PathLike) -> Model:
     >>> from gluon_mtcnn import Detector
     >>> from gluon_mtcnn.model import DEFAULT_MODEL
     >>> model = load_model(DEFAULT_MODEL)
-    >>> Detector(model).thresholds == model.thresholds
+    >>> Detector(model, preset="fast").thresholds == model.presets["fast"].thresholds
     True
     """
     folder = Path(folder)

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import fields
 
 from gluon_mtcnn.core.nets.presets import ChosenOptions
 from gluon_mtcnn.core.types import ENGINES
@@ -29,7 +28,16 @@ from gluon_mtcnn.tools.benchmark.pareto.choice import Choice, choose_presets
 from gluon_mtcnn.tools.benchmark.pareto.grid import Grid, log_odds_steps
 from gluon_mtcnn.tools.benchmark.pareto.run import ParetoOptions, ParetoResult, benchmark_pareto
 from gluon_mtcnn.tools.benchmark.pareto.table import table
-from gluon_mtcnn.tools.cli.options import finite_float, fraction, output_file, positive_float, positive_int
+from gluon_mtcnn.tools.cli.options import (
+    finite_float,
+    fraction,
+    options_from,
+    output_file,
+    positive_float,
+    positive_int,
+)
+
+COMMON = ("quiet",)
 
 
 def thresholds(text: str) -> tuple[float, ...]:
@@ -159,8 +167,7 @@ def _options(args: argparse.Namespace) -> ParetoOptions:
             args.grid_min_face,
             args.grid_scale_factor,
         )
-    names = [field.name for field in fields(ParetoOptions) if field.name != "grid"]
-    return ParetoOptions(grid=grid, **{name: getattr(args, name) for name in names})
+    return options_from(ParetoOptions, args, grid=grid)
 
 
 def _write_json(result: ParetoResult, chosen: dict, path: str) -> None:

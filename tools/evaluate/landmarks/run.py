@@ -49,8 +49,8 @@ class LandmarkOptions:
 
     Examples
     --------
-    >>> LandmarkOptions("data/landmarks", "data/landmarks/testImageList.txt").detector.min_face
-    20
+    >>> LandmarkOptions("data/landmarks", "data/landmarks/testImageList.txt").missing_as_empty
+    False
     """
 
     landmark_images: PathLike
