@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
+
+import psutil
 
 from gluon_mtcnn.core.files.atomic import write_json
 from gluon_mtcnn.core.processes.processor_time import processor_seconds
@@ -26,16 +27,12 @@ MEGABYTE = 1e6
 def anonymous_bytes() -> int:
     """Return the anonymous memory of this process: what it allocated, without the files that it has mapped.
 
-    Linux only (RssAnon of /proc/self/status); elsewhere the largest resident set so far.
+    On Linux that is the resident set less its pages of files and of shared memory, which is RssAnon to the byte.
+    Elsewhere it is the unique set size.
     """
-    try:
-        with open("/proc/self/status") as file:
-            lines = dict(line.split(":", 1) for line in file)
-        return int(lines["RssAnon"].split()[0]) * 1024
-    except (OSError, KeyError):
-        import resource
-
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    process = psutil.Process()
+    memory = process.memory_info()
+    return memory.rss - memory.shared if hasattr(memory, "shared") else process.memory_full_info().uss
 
 
 @dataclass
@@ -98,6 +95,7 @@ def _version(name: str) -> Optional[str]:
 
 
 def _processor() -> str:
+    """Return the processor's name: read from /proc, since neither psutil nor Python's platform knows it on Linux."""
     try:
         with open("/proc/cpuinfo") as file:
             names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]

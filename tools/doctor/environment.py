@@ -22,6 +22,8 @@ MODULES = {  # package -> module, of those without which little works
     "scipy": "scipy",
     "matplotlib": "matplotlib",
     "gluoncv": "",  # imports MXNet, which is tried elsewhere
+    "pillow": "PIL",
+    "psutil": "psutil",
     "tqdm": "tqdm",
 }
 OPTIONAL = {  # package -> what it is for
@@ -124,7 +126,9 @@ def cgroup_memory(folder: Path = CGROUP) -> Optional[int]:
 
 def room_findings() -> Iterator[Finding]:
     """Say how much memory and disk there is."""
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    import psutil  # without it the other sections still have much to say
+
+    total = psutil.virtual_memory().total
     limit = cgroup_memory()
     if limit is not None and limit < total:
         yield _room("memory that this container may use", limit, LITTLE_MEMORY, "raise the container's limit")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import re
+import sys
 from pathlib import Path
 from typing import Optional
 
@@ -14,12 +15,15 @@ NAME = re.compile(r"[A-Za-z0-9._-]+")
 def requirements() -> dict[str, list[str]]:
     """Return the requirements, ``name>=1,<2``, by extra; those of the project itself are under "".
 
-    Read from pyproject.toml where the project runs from its checkout, otherwise from what pip recorded; empty where
-    there is neither.
+    Read from pyproject.toml where the project runs from its checkout, otherwise, and where TOML cannot be read, from
+    what pip recorded; empty where there is neither.
     """
     path = Path(__file__).resolve().parents[2] / "pyproject.toml"
-    if path.is_file():
-        return parse_pyproject(path.read_text(encoding="utf-8"))
+    try:
+        if path.is_file():
+            return parse_pyproject(path.read_text(encoding="utf-8"))
+    except ModuleNotFoundError:
+        pass
     try:
         recorded = importlib.metadata.requires(PROJECT) or []
     except importlib.metadata.PackageNotFoundError:
@@ -33,24 +37,20 @@ def requirements() -> dict[str, list[str]]:
 
 
 def parse_pyproject(text: str) -> dict[str, list[str]]:
-    """Return the requirements in our own pyproject.toml; Python before 3.11 cannot read TOML."""
-    found: dict[str, list[str]] = {}
-    table, key = "", ""
-    for line in text.splitlines():
-        header = re.match(r"\[([^\]]+)\]", line)
-        assigned = re.match(r"([\w-]+) = \[", line)
-        if header:
-            table, key = header[1], ""
-        elif assigned:
-            key = assigned[1]
-        is_ours = (table, key) == ("project", "dependencies") or table == "project.optional-dependencies"
-        if is_ours and key:
-            strings = re.findall(r'"([^"]+)"', line.partition("#")[0])
-            extra = "" if table == "project" else key
-            found.setdefault(extra, []).extend(s.partition(";")[0].strip() for s in strings)
-        if line.rstrip().partition("#")[0].rstrip().endswith("]") and not header:
-            key = ""
-    return found
+    """Return the requirements in a pyproject.toml, without the markers behind a semicolon.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Python before 3.11 without tomli.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    project = tomllib.loads(text)["project"]
+    listed = {"": project.get("dependencies", []), **project.get("optional-dependencies", {})}
+    return {extra: [line.partition(";")[0].strip() for line in lines] for extra, lines in listed.items()}
 
 
 def find_requirement(name: str) -> Optional[tuple[str, str]]:

@@ -1,8 +1,10 @@
 import json
 import mmap
 import time
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from gluon_mtcnn.tools.benchmark.measure import anonymous_bytes, environment, finish, spent
 
@@ -19,6 +21,14 @@ def test_memory_counts_what_is_touched():
     block = fresh(50_000_000)
     assert 45e6 < anonymous_bytes() - before < 60e6
     assert block.sum() == 50_000_000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="RssAnon is Linux's")
+def test_memory_is_what_linux_calls_anonymous():
+    block = fresh(30_000_000)
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    assert anonymous_bytes() == pytest.approx(int(status["RssAnon"].split()[0]) * 1024, abs=1e6)
+    assert block.sum() == 30_000_000
 
 
 def test_the_peak_is_seen_though_it_is_gone_at_the_end():

@@ -48,6 +48,14 @@ def test_our_own_file_is_read_as_toml_has_it(checkout):
     assert requirements() == expected
 
 
+def test_without_a_reader_of_toml_pips_record_is_taken(monkeypatch):
+    expected = requirements()
+    monkeypatch.setitem(sys.modules, "tomllib" if sys.version_info >= (3, 11) else "tomli", None)
+    found = requirements()
+    assert find_requirement("mxnet") == ("==1.9.1", "cpu")
+    assert set(found) == set(expected)
+
+
 def test_where_a_package_is_listed():
     assert find_requirement("mxnet") == ("==1.9.1", "cpu")
     assert find_requirement("mxnet-cu112") == ("==1.9.1", "cu112")
