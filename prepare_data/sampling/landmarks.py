@@ -45,7 +45,7 @@ def landmark_samples(
     """Return the landmark samples of a photo, at most ``recipe.landmarks`` a face.
 
     Each face gives the square around its box and jittered ones; half are turned, half mirrored. A sample is kept when
-    all points lie in it and its IoU with the face is above .65.
+    all points lie in it and its IoU with the face is above 0.65.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
 """Which squares of a photo to cut out, and what each is: pure functions of boxes, sizes and a generator.
 
 Squares are integer and inclusive; targets are taken against exactly these. Labels follow the paper (Zhang et al. 2016,
-section III-A) by the best IoU with any face: positive from .65, part from .4, negative below .3. Two rules more:
+section III-A) by the best IoU with any face: positive from 0.65, part from 0.4, negative below 0.3. Two more rules:
 
-- a negative holds at most 90 % of any face: a large square around a small face has a low IoU and is no background;
-- faces that cannot be used (ignored, or too small) still count as faces. A square whose best face is such a one is
-  neither positive nor part, and it is no negative either.
+- a negative contains at most 90 % of any face: a large square around a small face has a low IoU but is no background;
+- unusable faces (ignored, or too small) still count as faces. A square that overlaps such a face best is neither
+  positive nor part nor negative.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ class Recipe:
     near_negatives : int
         Squares tried as negatives around each face.
     size_steps, tries, positives, parts : tuple of int
-        Of ``tries[i]`` squares around a face, at most ``positives[i]`` and ``parts[i]`` are kept, i counting the steps
-        that its longer side reaches. Large faces are rarer and are given more.
+        Of ``tries[i]`` squares around a face, at most ``positives[i]`` and ``parts[i]`` are kept, where i is the number
+        of `size_steps` that its longer side reaches. Large faces are rarer and get more.
     small_negatives : bool
-        Sides of negatives log-uniform up to the photo's shorter side, as a pyramid sees many more small windows than
-        large ones; else uniform up to half of it.
+        Draw the sides of negatives log-uniformly up to the photo's shorter side, since a pyramid has many more small
+        windows than large ones; otherwise uniformly up to half of it.
     landmark_tries, landmarks : int
         Squares tried, and kept at most, as landmark samples of each face.
     landmark_min_face : int
-        Faces below give no landmark samples.
+        Smaller faces give no landmark samples.
     rotation : float
-        Landmark samples are turned by up to this, degrees, half of them.
+        Half of the landmark samples are turned by up to this many degrees.
     landmark_shift : float
-        How far to the right of what it marks the list has a point, pixels of the photo. Mirrored samples have their
-        points so far to the right too; else they contradict the others, and a net learns the middle of both.
+        By how many pixels of the photo the list's landmarks lie to the right of what they mark. The landmarks of
+        mirrored samples get the same error, so that they do not contradict the others.
     smallest : int
         Side of the smallest negative, pixels.
     """
@@ -79,13 +79,14 @@ class Recipe:
         return replace(self, **{k: v for k, v in options.items() if v is not None and k in names})
 
     def describe(self) -> dict[str, Any]:
-        """Return the values as JSON has them; what came later and is not used is left out: it changes no digest."""
+        """Return the values for JSON. Later fields with their default are left out, so that digests stay the same."""
         return json_values(self, () if self.landmark_shift else ("landmark_shift",))
 
     def for_cell(self, cell: int) -> Recipe:
-        """Return the recipe for a P-Net with cells of this side, which sees nothing smaller unless faces are.
+        """Return the recipe for a P-Net with cells of this side: no smaller negatives, unless faces are smaller.
 
-        Negatives begin where faces do: were all crops that had to be enlarged faces, blur would tell them apart.
+        The smallest negatives are as small as the smallest faces. If only faces were enlarged, their blur would give
+        them away.
         """
         return replace(self, smallest=max(self.smallest, min(cell, self.min_face)))
 
@@ -119,7 +120,7 @@ RECIPES = {
 
 @dataclass(frozen=True)
 class Faces:
-    """The faces of one photo as sampling sees them: (n, 4) boxes, and (n,) which may be positives or parts."""
+    """The faces of one photo: (n, 4) boxes, and (n,) which of them may give positives or parts."""
 
     boxes: np.ndarray
     usable: np.ndarray
@@ -241,9 +242,9 @@ def random_negatives(
 def near_faces(
     rng: np.random.Generator, faces: Faces, width: int, height: int, recipe: Recipe, padded: bool = False
 ) -> np.ndarray:
-    """Return squares (n, 4) int32 at the usable faces, most of which should be negatives; the caller tells which.
+    """Return squares (n, 4) int32 near the usable faces. Most should be negatives; the caller labels them.
 
-    ``recipe.near_negatives`` are tried a face. Sides are as of random negatives under the Seanlinx recipe, else .3 to
+    ``recipe.near_negatives`` are tried a face. Sides are as of random negatives under the Seanlinx recipe, else 0.3 to
     1.5 of the face's; the corner lies up to a side before the face's, at most at its far edge.
     """
     tried = np.repeat(faces.boxes[faces.usable], recipe.near_negatives, axis=0)
@@ -265,8 +266,8 @@ def near_faces(
 def jitter(rng: np.random.Generator, boxes: np.ndarray) -> np.ndarray:
     """Return a square (n, 4) int32 around each box (n, 4).
 
-    Its side is from .8 of the shorter to 1.25 of the longer side of the box, its centre moved by up to .2 of the box's
-    width and height.
+    Its side is drawn from 0.8 of the box's shorter side to 1.25 of the longer one, and its centre is moved by up to 0.2
+    of the box's width and height.
     """
     boxes = np.asarray(boxes, np.float64)
     size = extents(boxes)

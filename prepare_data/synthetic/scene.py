@@ -114,7 +114,7 @@ def place_heads(rng: np.random.Generator, spec: SceneSpec, height: int, width: i
         size = float(np.exp(rng.uniform(*np.log([spec.face_px[0], high]))))
         tilt = float(np.clip(rng.normal(0, 11), -MAX_TILT, MAX_TILT))
         tilt += LAYOUTS[kind].turn * rng.choice([-1, 1]) if kind in LAYOUTS else 0.0
-        # The widest head there is: its half-width is .84 of its half-height; a round object's is .92.
+        # The widest head there is: its half-width is 0.84 of its half-height; a round object's is 0.92.
         bounds = ellipse_bounds(np.array([size / 2, 0.92 * size / 2, np.pi / 2 + np.deg2rad(tilt), 0, 0]))[0]
         low, high = -bounds[:2] + 1, np.array([width, height]) - 2 - bounds[2:]
         centres = rng.uniform(low, high, (_TRIES, 2))

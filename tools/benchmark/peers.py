@@ -1,7 +1,7 @@
-"""Other face detectors that may be installed, behind one call, for comparison: none is needed by anything else.
+"""Other face detectors behind one call, for comparison, where they are installed; nothing else needs them.
 
-All get the same smallest face, thresholds and photos, decoded beforehand, and one thread. A detector that runs but sees
-nothing would look fast: its faces are therefore counted and laid over ours, and without any its times are not given.
+All get the same smallest face, thresholds, decoded photos and one thread. A detector that finds nothing would look
+fast. Its faces are therefore counted and compared with ours, and without any face no times are given.
 """
 
 from __future__ import annotations

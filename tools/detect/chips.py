@@ -62,7 +62,7 @@ def face_chips(
         Side of a chip.
     margin : float, optional
         Cut squares around the boxes, this part of the longer side added on each side. By default faces are aligned by
-        their points; where there are none, the margin is .2.
+        their points; where there are none, the margin is 0.2.
 
     Returns
     -------

@@ -1,6 +1,6 @@
 """Matching scored boxes to faces as WIDER FACE does, and the precision-recall curve that follows. Pure numpy.
 
-Each detection looks only at its best face of the photo, ignored faces included. An IoU of at least .5 with an ignored
+Each detection looks only at its best face of the photo, ignored faces included. An IoU of at least 0.5 with an ignored
 face takes the detection out of the count. With another face, the best-scoring detection of that face is a hit and every
 further one a false positive. So which detections are hits does not depend on the threshold, and a whole curve is two
 cumulative histograms.
@@ -29,7 +29,7 @@ class Matches:
     ----------
     scores : (n,) float64
     faces : (n,) int64
-        The face that each detection overlaps best, counted over all photos in order; -1 where IoU < .5.
+        The face that each detection overlaps best, counted over all photos in order; -1 where IoU < 0.5.
     first : (n,) bool
         The detection is the best-scoring one of its face.
     """

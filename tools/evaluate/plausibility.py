@@ -136,5 +136,5 @@ def _sample(rows: Sequence[np.ndarray], faces: Sequence[np.ndarray]) -> list[tup
 
 
 def _hits(sample: Sequence[tuple[np.ndarray, np.ndarray]], form: Columns) -> int:
-    """Return how many boxes meet a face with IoU of at least .5 when their numbers are taken in a form."""
+    """Return how many boxes meet a face with IoU of at least 0.5 when their numbers are taken in a form."""
     return sum(int(np.count_nonzero(best_faces(_corners(form, rows), faces) >= 0)) for rows, faces in sample)

@@ -1,4 +1,4 @@
-"""By what the pipeline sees that something has changed: digests of inputs and outputs, cheap ones, and words for it."""
+"""How the pipeline notices changes: cheap digests of inputs and outputs, and a description of each difference."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXTS = (".json", ".txt", ".csv", ".html")  # results that are small enough to r
 
 
 def fingerprint(path: Path) -> dict[str, Any]:
-    """Return what tells an input from another: of a file its digest, of a folder names and sizes of what is in it.
+    """Return what identifies an input: the digest of a file, or the names and sizes of the files in a folder.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def _sizes(folder: Path, below: str) -> Iterator[tuple[str, int]]:
 
 
 def digests(path: Path) -> dict[str, str]:
-    """Return what tells a step's output from another, without reading packs or weights again.
+    """Return what identifies the output of a step, without reading packs or weights again.
 
     Of packs and models it is what their manifest.json and model.json say, as far as the files are there; of other
     folders the digests of the texts that lie in them. Times, histories and logs take no part where there is a net.
@@ -91,7 +91,7 @@ def key_of(depends: Mapping[str, Any]) -> str:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any], pending: Sequence[str] = ()) -> list[str]:
-    """Return in words what a step depends on that is not what it was; not of steps that are yet to run."""
+    """Return a description of what changed among the dependencies of a step, steps that have not run yet aside."""
     said = []
     if before["version"] != now["version"]:
         said.append(f"version {before['version']} -> {now['version']}")
@@ -112,7 +112,7 @@ def _differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _output_change(name: str, before: Any, now: Any) -> str:
-    """Return what another step left that is not what it was."""
+    """Return which outputs of another step have changed."""
     if before is None or now is None:
         return f"it depends on {name}" if before is None else f"it depends on {name} no more"
     files = _differing(before, now)

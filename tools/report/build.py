@@ -95,7 +95,7 @@ class _Report:
         figures = self._each([*self._detected, *points], lambda p: [results.figures(parts, p)])
         figures.sort(key=len, reverse=True)  # photos without faces have one figure: last
         rows = self._each(by_name["boxes.json"], lambda p: [results.boxes_row(parts, p)])
-        caption = "Boxes: found with an IoU of at least .5; AP over all scores, the rest above the threshold"
+        caption = "Boxes: found with an IoU of at least 0.5; AP over all scores, the rest above the threshold"
         return [
             page.tiles([figure for group in figures for figure in group]) if figures else "",
             page.table(caption, results.BOXES_HEAD, rows) if rows else "",

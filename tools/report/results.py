@@ -102,7 +102,7 @@ def landmarks_table(parts: RunParts, path: Path) -> str:
     """Return the table of one landmarks.json."""
     value = read_object(path)
     cells = [page.number(value.get(name)) for name in ("n", "missed", "mean", "median", "fail10")]
-    head = ("evaluation", "faces", "missed", "mean", "median", "above .1")
+    head = ("evaluation", "faces", "missed", "mean", "median", "above 0.1")
     caption = f"{parts.name(path.parent)}: error of the five points / distance between the eyes"
     return page.table(caption, head, [[parts.name(path.parent), *cells]])
 

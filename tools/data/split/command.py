@@ -3,8 +3,9 @@
 Example: gluon-mtcnn split --wider-images WIDER_train/images --wider-annotations wider_face_train_bbx_gt.txt --out lists
 
 Leaves training_bbx_gt.txt and development_bbx_gt.txt in --out; with landmark photos also training_landmarks.txt and
-development_landmarks.txt. Both name the photos as the given lists do, so they are used with the same folders. Evenly
-over events and numbers of faces; photos listed twice, and those of a person in a landmark list, are not split.
+development_landmarks.txt. They name the photos as the given lists do and are used with the same folders. The split is
+even over events and numbers of faces. A photo that is listed twice, and the photos of one person in a landmark list,
+stay together.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _read_listed(path: str, annotations: Sequence[Annotation], missing_as_empty:
 
 def _write(out: Path, options: BoxesOptions, result: BoxesResult) -> None:
     write_json_detections(out / "detections.json", result.detections)
-    title = f"{result.summary['photos']} photos, IoU ≥ .5"
+    title = f"{result.summary['photos']} photos, IoU ≥ 0.5"
     plot_precision_recall(out / "precision_recall.png", [result.curve], title)
     write_json(out / "boxes.json", result.summary)
     images = None if options.images is None else str(options.images)

@@ -27,7 +27,7 @@ from gluon_mtcnn.tools.evaluate.fddb.official import DISCRETE_IOU, official_stat
 from gluon_mtcnn.tools.evaluate.fddb.regions import ellipse_patches, pixel_iou
 
 MATCHERS = ("optimal", "official")
-FALLBACK_SIZE = (450, 450)  # (width, height): FDDB's photos are at most 450 px; curves move by up to .005
+FALLBACK_SIZE = (450, 450)  # (width, height): FDDB's photos are at most 450 px; curves move by up to 0.005
 NO_DETECTION = sys.float_info.max  # threshold of the row that stands for "nothing detected"
 BLOCK = 4096  # detections whose IoU is computed at once: bounds memory whatever the number of boxes
 SMALL = 8  # faces: up to here one assignment costs less than finding out which faces are independent

@@ -187,7 +187,7 @@ def evaluate_fddb(options: FddbOptions, detector: Any = None) -> FddbResult:
         _check_detections(annotations, detections, sizes, str(options.detections))
     if sizes is None:
         log.warning(
-            "no --image-sizes and no --images: every image is taken as %d x %d pixels, rates may be off by up to .005",
+            "no --image-sizes and no --images: every image is taken as %d x %d pixels, rates may be off by up to 0.005",
             *FALLBACK_SIZE,
         )
     roc = evaluate(annotations, detections, sizes, options.matcher)

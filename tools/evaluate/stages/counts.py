@@ -1,6 +1,6 @@
 """What each stage of the cascade finds and lets through, over thresholds. Pure numpy.
 
-A box belongs to the face that it overlaps best, by an IoU of at least .5. A face is found when a box that scores above
+A box belongs to the face that it overlaps best, by an IoU of at least 0.5. A face is found when a box that scores above
 the threshold belongs to it. A box that belongs to no face is a false positive; the second box of a face is a duplicate.
 Boxes that belong to an ignored face count as boxes only. Source of the rules: tools/evaluate/matching.py.
 """

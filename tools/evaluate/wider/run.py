@@ -201,7 +201,7 @@ def _write(options: WiderOptions, truth: GroundTruth, result: WiderResult) -> No
         PrecisionRecallCurve(f"{setting}  {ap_text(at.ap)}", at.precision, at.recall, at.point)
         for setting, at in result.settings.items()
     ]
-    title = f"WIDER FACE, {len(truth.names)} photos, IoU ≥ .5"
+    title = f"WIDER FACE, {len(truth.names)} photos, IoU ≥ 0.5"
     plot_precision_recall(out / "precision_recall.png", curves, title)
     write_json(out / "wider.json", result.summary())
     images = None if options.images is None else str(image_root(options.images))
