@@ -1,7 +1,7 @@
-"""What this process is doing, for whoever watches over it: its phase, and how many steps it has taken.
+"""What a process is doing, for whoever watches over it: its phase, and how many steps it has taken.
 
-Only `NOW` is written, by the code that does the work; a thread of a job's member reads it (`tools.launch.member`). It
-imports no MXNet.
+A member of a job makes one `Activity` and gives it to the code that does the work, which writes it; a thread of the
+member reads it (`tools.launch.member`). Imports no MXNet.
 """
 
 from __future__ import annotations
@@ -40,6 +40,3 @@ class Activity:
         self.enter(WAITING)
         yield
         self.enter(WORKING)
-
-
-NOW = Activity()

@@ -14,12 +14,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Optional
 
 import numpy as np
 
 from gluon_mtcnn.core.backend.runtime import mx
-from gluon_mtcnn.core.distributed.heartbeat import CONNECTING, FINISHED, NOW, WORKING
+from gluon_mtcnn.core.distributed.heartbeat import CONNECTING, FINISHED, WORKING, Activity
 from gluon_mtcnn.core.distributed.kvstores import DIST_KVSTORES
 from gluon_mtcnn.core.errors import InputError
 
@@ -31,9 +31,9 @@ def in_job() -> bool:
     return os.environ.get("DMLC_ROLE") == "worker"
 
 
-def serve() -> None:
-    """Be the scheduler or a server, as the environment says, until the job is done."""
-    NOW.enter(CONNECTING)
+def serve(activity: Activity) -> None:
+    """Be the scheduler or a server, as the environment says, until the job is done; `activity` is told the phase."""
+    activity.enter(CONNECTING)
     mx.kvstore.kvstore_server.KVStoreServer(mx.kv.create("dist")).run()
 
 
@@ -45,9 +45,12 @@ class Cluster:
     Parameters
     ----------
     kind : {"dist_sync", "dist_async", "dist_sync_device"}
+    activity : Activity, optional
+        Is told the phases of this worker. Default: one that nobody reads.
 
     Attributes
     ----------
+    activity : Activity
     rank, workers : int
         This worker's number, and how many there are. The number is the environment's DMLC_WORKER_ID where there is one:
         MXNet gives its own by the order of addresses.
@@ -60,24 +63,25 @@ class Cluster:
         This process was not started as a worker of a job.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, activity: Optional[Activity] = None) -> None:
         if kind not in DIST_KVSTORES:
             raise InputError(f"kvstore: expected one of {', '.join(DIST_KVSTORES)}, got {kind!r}")
         if not in_job():
             raise InputError(f"kvstore: {kind} needs gluon-mtcnn launch, which starts scheduler, servers and workers")
-        NOW.enter(CONNECTING)
+        self.activity = activity or Activity()
+        self.activity.enter(CONNECTING)
         self._store = mx.kv.create(kind)
         self.asynchronous, self.workers = "async" in kind, self._store.num_workers
         self.rank = int(os.environ.get("DMLC_WORKER_ID", self._store.rank))
         if self.asynchronous:
             self._store.set_optimizer(mx.optimizer.Test())  # MXNet's name for: add what is pushed
         self._keys = 0
-        NOW.enter(WORKING)
+        self.activity.enter(WORKING)
 
     def new_key(self, size: int) -> int:
         """Return a key for arrays (size,) float32, zero on the servers."""
         self._keys += 1
-        with NOW.waiting():
+        with self.activity.waiting():
             self._store.init(self._keys, mx.nd.zeros(size))
         return self._keys
 
@@ -88,7 +92,7 @@ class Cluster:
         """
         for array in arrays:
             array.wait_to_read()
-        with NOW.waiting():
+        with self.activity.waiting():
             self._store.pushpull(key, list(arrays))
             for array in arrays:
                 array.wait_to_read()
@@ -101,14 +105,14 @@ class Cluster:
         self.sum(key, [array])
         if self.asynchronous:
             self.barrier()
-            with NOW.waiting():
+            with self.activity.waiting():
                 self._store.pull(key, out=array)
                 array.wait_to_read()
         return array.asnumpy().reshape(values.shape)
 
     def barrier(self) -> None:
         """Wait until all workers are here."""
-        with NOW.waiting():
+        with self.activity.waiting():
             self._store._barrier()
 
     def broadcast(self, data: bytes) -> bytes:
@@ -140,7 +144,7 @@ class Cluster:
 
     def close(self) -> None:
         """Wait until all workers have come to this call, then end the connection; the servers end as well."""
-        NOW.enter(FINISHED)
+        self.activity.enter(FINISHED)
         del self._store
 
     def leave(self) -> None:

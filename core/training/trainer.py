@@ -17,7 +17,7 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from gluon_mtcnn.core.backend.runtime import mx
-from gluon_mtcnn.core.distributed.heartbeat import NOW, WORKING
+from gluon_mtcnn.core.distributed.heartbeat import WORKING, Activity
 from gluon_mtcnn.core.errors import NonFiniteLossError
 from gluon_mtcnn.core.training.checkpoint import TrainState, save_state
 from gluon_mtcnn.core.training.learner import Learner, Shard, split_batch
@@ -116,11 +116,12 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._watch = LossWatch()
+        self._activity = self.learner.job.activity if self.learner.job else Activity()
         self._saved = time.monotonic()
 
     def train(self) -> list[dict[str, Any]]:
         """Train from the present position to the end; return the history."""
-        NOW.enter(WORKING)
+        self._activity.enter(WORKING)
         self.learner.synchronise()
         epochs, samples = self.learner.config.epochs, len(self.loader.order)
         done = self.epoch * samples + self.batch * self.loader.batch_size
@@ -157,7 +158,7 @@ class Trainer:
         self._watch.add(self.epoch, self.batch, lr, loss)
         self.samples += self.loader.rows(self.batch)
         self.batch += 1
-        NOW.step()
+        self._activity.step()
 
     def learning_rate(self) -> float:
         """Return the rate of the next step."""

@@ -13,7 +13,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from gluon_mtcnn import __version__
 from gluon_mtcnn.core.errors import CommandFailedError, InputError
@@ -104,8 +104,16 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, object]:
     return parser.parse_args(rest), module
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
-    """Run one command; return its exit code."""
+def main(argv: Optional[Sequence[str]] = None, **context: Any) -> int:
+    """Run one command; return its exit code.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Words of the command line; default: those of this process.
+    **context
+        Passed on to the command's ``run``: objects of the calling program, which no command line can spell.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(_top_help())
@@ -120,7 +128,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         )
         for noisy in ("matplotlib", "PIL", "h5py"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        return module.run(args)  # type: ignore[attr-defined]
+        return module.run(args, **context)  # type: ignore[attr-defined]
     except InputError as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return 2

@@ -17,7 +17,7 @@ import traceback
 from typing import Any, TextIO
 
 from gluon_mtcnn.core.backend.threads import usable_cores
-from gluon_mtcnn.core.distributed.heartbeat import NOW
+from gluon_mtcnn.core.distributed.heartbeat import Activity
 from gluon_mtcnn.core.processes.owner import kill_with_parent, leave, watch_owner
 from gluon_mtcnn.tools.cli import main as cli
 from gluon_mtcnn.tools.cli.options import options_from
@@ -32,29 +32,30 @@ def main() -> int:
     reports = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     kill_with_parent()
+    activity = Activity()
     first: dict[str, Any] = {"pid": os.getpid()}
     if os.environ["DMLC_ROLE"] == "scheduler":
         first.update(_choose_address())
     else:
         os.environ.setdefault("DMLC_NODE_HOST", address_towards(os.environ["DMLC_PS_ROOT_URI"]))
-    threading.Thread(target=_report, args=(reports, first), daemon=True).start()
+    threading.Thread(target=_report, args=(reports, activity, first), daemon=True).start()
     watch_owner(sys.stdin.fileno(), leave)
     role = os.environ["DMLC_ROLE"]
     if role == "worker":
         _share_cores(sys.argv[1:])
-        return cli.main(sys.argv[1:])
+        return cli.main(sys.argv[1:], activity=activity)
     del os.environ["DMLC_ROLE"]  # with it, MXNet would not come back from its import
     from gluon_mtcnn.core.distributed.job import serve
 
     os.environ["DMLC_ROLE"] = role
-    serve()
+    serve(activity)
     return 0
 
 
-def _report(reports: TextIO, first: dict[str, Any]) -> None:
+def _report(reports: TextIO, activity: Activity, first: dict[str, Any]) -> None:
     """Write a line of JSON a second: phase, steps, CPU seconds; what is in `first` once."""
     while True:
-        line = {"phase": NOW.phase, "steps": NOW.steps, "cpu": round(time.process_time(), 3), **first}
+        line = {"phase": activity.phase, "steps": activity.steps, "cpu": round(time.process_time(), 3), **first}
         try:
             reports.write(json.dumps(line) + "\n")
             reports.flush()

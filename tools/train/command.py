@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from typing import Any
+from typing import Any, Optional
 
+from gluon_mtcnn.core.distributed.heartbeat import Activity
 from gluon_mtcnn.core.errors import NonFiniteLossError
 from gluon_mtcnn.core.training.config import AUGMENTATIONS, OHEM_SCOPES, OPTIMIZERS, RECIPES, SCHEDULES
 from gluon_mtcnn.core.types import CELL_STRIDE, NETS
@@ -147,12 +148,12 @@ def _four_numbers(text: str) -> tuple[float, ...]:
     return _numbers(text, ":", 4)
 
 
-def run(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace, activity: Optional[Activity] = None) -> int:
     """Train as the options say; 1 when the loss breaks or the sanity check fails."""
     options = options_from(TrainOptions, args)
     try:
         if not args.sanity:
-            train(options)
+            train(options, activity)
             return 0
         result = sanity(options)
     except NonFiniteLossError as error:

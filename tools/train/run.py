@@ -5,7 +5,10 @@ Importing this module imports no MXNet, because the number of threads must be fi
 
 from __future__ import annotations
 
+from typing import Optional
+
 from gluon_mtcnn.core.backend.threads import set_threads
+from gluon_mtcnn.core.distributed.heartbeat import Activity
 from gluon_mtcnn.core.files.atomic import read_json
 from gluon_mtcnn.core.training.checkpoint import run_record_path
 from gluon_mtcnn.tools.cli.options import existing_dir
@@ -13,7 +16,7 @@ from gluon_mtcnn.tools.train.options import TrainOptions
 from gluon_mtcnn.tools.train.result import SanityResult, TrainResult
 
 
-def train(options: TrainOptions) -> TrainResult:
+def train(options: TrainOptions, activity: Optional[Activity] = None) -> TrainResult:
     """Train one net from packs and leave its files in ``options.out``.
 
     It validates after each epoch and keeps the weights of the best one. A run that was killed goes on with
@@ -24,6 +27,8 @@ def train(options: TrainOptions) -> TrainResult:
     Parameters
     ----------
     options : TrainOptions
+    activity : Activity, optional
+        In a job: is told what this worker does, for the thread that reports it.
 
     Returns
     -------
@@ -46,7 +51,7 @@ def train(options: TrainOptions) -> TrainResult:
     _prepare_process(options)
     from gluon_mtcnn.tools.train.session import run_session
 
-    return run_session(options)
+    return run_session(options, activity)
 
 
 def sanity(options: TrainOptions) -> SanityResult:

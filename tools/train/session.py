@@ -10,6 +10,7 @@ import numpy as np
 
 from gluon_mtcnn.core.backend.runtime import mx
 from gluon_mtcnn.core.backend.threads import threads
+from gluon_mtcnn.core.distributed.heartbeat import Activity
 from gluon_mtcnn.core.distributed.job import Cluster, in_job
 from gluon_mtcnn.core.errors import InputError
 from gluon_mtcnn.core.files.atomic import read_json, sha256, write_json
@@ -36,11 +37,11 @@ from gluon_mtcnn.tools.train.result import SanityResult, TrainResult
 logger = logging.getLogger(__name__)
 
 
-def run_session(options: TrainOptions) -> TrainResult:
+def run_session(options: TrainOptions, activity: Optional[Activity] = None) -> TrainResult:
     """Train as `tools.train.run.train` says, in a process whose threads are set."""
     if not in_job():
         return _train(options, None)
-    job = Cluster(options.kvstore or "dist_sync")
+    job = Cluster(options.kvstore or "dist_sync", activity)
     try:
         result = _train(options, job)
     except BaseException:

@@ -11,10 +11,13 @@ CODE = """
 import json, sys
 import numpy as np
 from gluon_mtcnn.core.backend.runtime import mx
+from gluon_mtcnn.core.distributed.heartbeat import Activity
 from gluon_mtcnn.core.distributed.job import Cluster
 from gluon_mtcnn.core.errors import InputError
 
-job = Cluster(sys.argv[1])
+activity = Activity()
+job = Cluster(sys.argv[1], activity)
+phases = [activity.phase]
 rank = job.rank
 result = {"rank": rank, "workers": job.workers}
 key = job.new_key(3)
@@ -33,6 +36,10 @@ try:
     job.check_same({"lr": 0.1, "pack": "abc" if rank else "abd"})
 except InputError as error:
     result["error"] = str(error)
+job.barrier()
+phases.append(activity.phase)
+job.close()
+result["phases"] = [*phases, activity.phase]
 print(json.dumps(result))
 """
 
@@ -44,6 +51,7 @@ def test_two_workers(parameter_server, kind):
         assert (result["rank"], result["workers"]) == (rank, 2)
         assert result["once"] == [[3, 3], [3, 3]]
         assert result["broadcast"] == [True, True]
+        assert result["phases"] == ["working", "working", "finished"]
         assert result["error"] == (
             f'worker 1 and worker 0 must have the same pack: worker {rank} has "{["abd", "abc"][rank]}"'
         )

@@ -207,9 +207,9 @@ def test_no_member_outlives_the_launcher(pack, tmp_path, sign, expected):
 
 @pytest.mark.slow
 def test_restart_ends_with_the_same_weights(pack, tmp_path):
-    with Launch(pack, tmp_path / "whole", epochs=5) as job:
+    with Launch(pack, tmp_path / "whole", epochs=40) as job:
         assert job.end()[0] == 0, job.text
-    with Launch(pack, tmp_path / "killed", epochs=5, launch=("-n", 2, "--restart", 1)) as job:
+    with Launch(pack, tmp_path / "killed", epochs=40, launch=("-n", 2, "--restart", 1)) as job:
         members = job.members()
         job.wait_for_steps(tmp_path / "killed")
         os.kill(members["worker 1"], signal.SIGKILL)
